@@ -1,0 +1,17 @@
+"""Errors that speak to the user in one line."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """A mistake in what the user asked for; the message is one line that names the fix.
+
+    The plugin shows it with the user's file and line, without a traceback of its own.
+    """
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Attach a line to an error that passes through, where the interpreter can (3.11 and later)."""
+    attach = getattr(error, "add_note", None)
+    if attach is not None:
+        attach(note)

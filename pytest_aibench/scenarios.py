@@ -1,0 +1,162 @@
+"""The four MLPerf scenarios as values: hashable, printable, usable as pytest parameters.
+
+Semantics follow MLPerf Inference LoadGen 6.0 and the inference rules of round v6.1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import ClassVar
+
+from pytest_aibench.errors import UserError
+from pytest_aibench.units import parse_duration_s
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """The random seeds of a run; the defaults are those of MLPerf Inference round v6.1."""
+
+    qsl: int = 2085463073848966840
+    sample_index: int = 2747215439041700203
+    schedule: int = 16159082839903944936
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """How queries reach the system under test, and for how long.
+
+    Attributes:
+        min_duration: Shortest load, like ``"10 s"``; by default the effort decides.
+        max_duration: The budget: the load ends here, decided or not.
+        min_queries: Fewest queries; by default what the judged percentile needs.
+        seeds: Seeds of sample sets, sample order and arrival times.
+    """
+
+    name: ClassVar[str]
+    not_judged: ClassVar[dict[str, str]] = {}
+
+    min_duration: str | None = None
+    max_duration: str | None = None
+    min_queries: int | None = None
+    seeds: Seeds = Seeds()
+
+    def __post_init__(self) -> None:
+        for option in ("min_duration", "max_duration", "latency_bound"):
+            text = getattr(self, option, None)
+            if text is not None:
+                parse_duration_s(text, option)
+        _check_budget(self.min_duration, self.max_duration)
+        _check_percentile(self.judged_percentile)
+        for option in ("min_queries", "samples_per_query", "samples"):
+            _check_count(option, getattr(self, option, None))
+
+    @property
+    def id(self) -> str:
+        """Short text for node ids: the name, and what tells apart two of the same name."""
+        return self.name
+
+    @property
+    def judged_percentile(self) -> float:
+        """The latency percentile that is this scenario's metric, as a fraction."""
+        return getattr(self, "percentile", 0.99)
+
+    @property
+    def latency_bound_s(self) -> float | None:
+        """The scenario's own latency bound in seconds, if it has one."""
+        text = getattr(self, "latency_bound", None)
+        return None if text is None else parse_duration_s(text, "latency_bound")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleStream(Scenario):
+    """One sample at a time, the next when the last is done; metric: 90th percentile latency."""
+
+    name: ClassVar[str] = "single_stream"
+
+    percentile: float = 0.90
+    latency_bound: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiStream(Scenario):
+    """Queries of several samples, back to back; metric: 99th percentile query latency."""
+
+    name: ClassVar[str] = "multi_stream"
+
+    samples_per_query: int = 8
+    percentile: float = 0.99
+    latency_bound: str | None = None
+
+    @property
+    def id(self) -> str:
+        """``multi_stream``, with the number of samples where it is not MLPerf's eight."""
+        return self.name if self.samples_per_query == 8 else f"{self.name}-{self.samples_per_query}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server(Scenario):
+    """Queries of one sample at Poisson arrivals; metric: 99th percentile latency under a bound.
+
+    Latency counts from the scheduled arrival, so a system that falls behind is charged for it.
+    """
+
+    name: ClassVar[str] = "server"
+    not_judged: ClassVar[dict[str, str]] = {
+        "throughput": "in the server scenario target_qps sets the rate; judge a latency percentile"
+    }
+
+    target_qps: float
+    latency_bound: str
+    percentile: float = 0.99
+
+    def __post_init__(self) -> None:
+        rate = self.target_qps
+        if not isinstance(rate, Real) or not 0 < rate < math.inf:
+            raise UserError(
+                f"target_qps={rate!r} must be a number of queries per second above zero"
+            )
+        Scenario.__post_init__(self)
+
+    @property
+    def id(self) -> str:
+        """``server-50qps``."""
+        return f"{self.name}-{self.target_qps:.10g}qps"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offline(Scenario):
+    """All samples in one query; metric: samples per second until the last is done.
+
+    Attributes:
+        samples: Size of the query; by default as many as fill the shortest duration.
+    """
+
+    name: ClassVar[str] = "offline"
+    not_judged: ClassVar[dict[str, str]] = {
+        "latency": "offline is one query: its latency is the length of the run; judge throughput"
+    }
+
+    samples: int | None = None
+
+
+def _check_budget(min_duration: str | None, max_duration: str | None) -> None:
+    if min_duration is None or max_duration is None:
+        return
+    if parse_duration_s(min_duration, "") > parse_duration_s(max_duration, ""):
+        raise UserError(
+            f"min_duration={min_duration!r} must not exceed max_duration={max_duration!r}"
+        )
+
+
+def _check_percentile(value: float) -> None:
+    if not isinstance(value, Real) or not 0 < value < 1:
+        raise UserError(
+            f"percentile={value!r} must lie between 0 and 1: write 0.99 for the 99th percentile"
+        )
+
+
+def _check_count(option: str, count: int | None) -> None:
+    if count is not None and (not isinstance(count, Integral) or count < 1):
+        raise UserError(f"{option}={count!r} must be a whole number of at least 1")
