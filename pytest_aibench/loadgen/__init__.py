@@ -1,0 +1,1 @@
+"""Load generation: scenarios as MLPerf LoadGen plays them, statistics, and the official oracle."""
