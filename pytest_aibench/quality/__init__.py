@@ -1,0 +1,1 @@
+"""Quality of outputs: metrics and their confidence intervals."""
