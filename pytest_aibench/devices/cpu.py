@@ -1,0 +1,106 @@
+"""The processor: always there, with or without torch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pytest_aibench.devices.base import Found, Timing
+from pytest_aibench.devices.timing import time_on_host
+from pytest_aibench.devices.torch_install import why_no_torch
+from pytest_aibench.errors import UserError
+from pytest_aibench.telemetry.machine import cpu_model, memory_bytes
+
+_PROCESS = Path("/proc/self")
+
+
+def find() -> Found:
+    """The one processor of this machine."""
+    return Found((CpuDevice(),))
+
+
+class CpuDevice:
+    """All processors of the machine together."""
+
+    id: ClassVar[str] = "cpu"
+    kind: ClassVar[str] = "cpu"
+    uuid: ClassVar[str | None] = None
+
+    def __init__(self) -> None:
+        self._has_new_peak = False
+
+    @property
+    def name(self) -> str:
+        """The product name."""
+        return cpu_model()
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The machine's memory."""
+        return memory_bytes()
+
+    @cached_property
+    def precisions(self) -> tuple[str, ...]:
+        """``fp32`` alone without torch; with it ``bf16``, and ``int8`` where quantising works."""
+        if why_no_torch():
+            return ("fp32",)
+        return ("fp32", "bf16", "int8") if _quantises() else ("fp32", "bf16")
+
+    def synchronize(self) -> None:
+        """Nothing to do: a call returns when its work is done."""
+
+    def time(self, call: Callable[[], object]) -> Timing:
+        """Time one call with the host's clock."""
+        return time_on_host(call, self.synchronize)
+
+    def reset_peak_memory(self) -> None:
+        """Start a new peak at the present resident memory, where Linux allows it (proc(5))."""
+        try:
+            (_PROCESS / "clear_refs").write_text("5")
+        except OSError:
+            self._has_new_peak = False
+        else:
+            self._has_new_peak = True
+
+    def peak_memory_bytes(self) -> int | None:
+        """High-water mark of the whole process's resident memory since the last reset.
+
+        It contains interpreter, libraries, model and data. None where the mark cannot be reset,
+        since it would then tell of something that ran before.
+        """
+        if not self._has_new_peak:
+            return None
+        lines = (_PROCESS / "status").read_text().splitlines()
+        peaks_kib = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+        return peaks_kib[0] * 1024 if peaks_kib else None
+
+    def torch_device(self) -> Any:
+        """The ``torch.device``, for models.
+
+        Raises:
+            UserError: torch is not installed.
+        """
+        why_none = why_no_torch()
+        if why_none:
+            raise UserError(f"a torch model needs torch, and {why_none}")
+        import torch
+
+        return torch.device("cpu")
+
+
+def _quantises() -> bool:
+    """Whether torch can quantise a layer dynamically and run it; it is losing that ability."""
+    import torch
+
+    model = torch.nn.Sequential(torch.nn.Linear(1, 1))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            quantization: Any = torch.ao.quantization  # It has no annotations.
+            quantization.quantize_dynamic(model, {torch.nn.Linear})(torch.zeros(1, 1))
+    except (AttributeError, ImportError, RuntimeError):
+        return False
+    return True

@@ -1,0 +1,373 @@
+"""NVML, facts about the machine, and the sampler."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pytest_aibench.telemetry import Sampler, machine, nvml, sampling
+from pytest_aibench.telemetry.reading import Reading
+from pytest_aibench.telemetry.sampler import Totals
+from tests.fakes import A100, FakeClock, fake_pynvml
+
+
+def install(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any], **options: Any) -> ModuleType:
+    module = fake_pynvml(answers, **options)
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    monkeypatch.setattr(nvml, "_sees_all_processes", lambda: True)
+    return module
+
+
+def without(*names: str) -> dict[str, Any]:
+    return {name: answer for name, answer in A100.items() if name not in names}
+
+
+def test_a_gpu_that_answers_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = install(monkeypatch, A100)
+    with nvml.opened() as driver:
+        (gpu,) = driver.gpus
+        assert (driver.driver, driver.why_none) == ("570.86.15", "")
+        assert gpu.uuid() == "GPU-11111111-2222-3333-4444-555555555555"
+        assert gpu.product() == {
+            "gpu_product": "NVIDIA A100-SXM4-40GB",
+            "gpu_memory_gib": 40.0,
+            "gpu_power_limit_w": 400.0,
+            "gpu_ecc": True,
+            "gpu_mig": False,
+        }
+        assert gpu.state() == {
+            "power_w": 61.5,
+            "temperature_c": 41,
+            "sm_clock_mhz": 1410,
+            "memory_clock_mhz": 1215,
+            "clock_events": ("sw_power_cap", "sw_thermal_slowdown"),
+            "other_processes": [1],
+        }
+        assert gpu.read().energy_j == 5000.0
+    assert vars(module)["opened"] == []
+
+
+def test_what_a_gpu_does_not_support_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, {})
+    with nvml.opened() as driver:
+        (gpu,) = driver.gpus
+        assert driver.driver is None
+        assert gpu.uuid() is None
+        assert gpu.product() == {}
+        assert gpu.state() == {}
+        assert gpu.read() == Reading()
+
+
+@pytest.mark.parametrize(
+    ("fault", "why_none"),
+    [
+        ("NVML Shared Library Not Found", "NVML Shared Library Not Found"),
+        ("Driver/library version mismatch", "Driver/library version mismatch"),
+    ],
+)
+def test_a_driver_that_does_not_open_gives_a_reason(
+    fault: str, why_none: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, A100, fault=fault)
+    with nvml.opened() as driver:
+        assert (driver.gpus, driver.why_none) == ((), why_none)
+        assert driver.find("11111111") is None
+
+
+def test_a_silent_fault_still_counts_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = install(monkeypatch, A100)
+
+    def fail() -> None:
+        raise OSError
+
+    vars(module)["nvmlInit"] = fail
+    with nvml.opened() as driver:
+        assert driver.why_none == "OSError"
+
+
+def test_a_missing_binding_gives_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    with nvml.opened() as driver:
+        assert "pynvml" in driver.why_none
+
+
+def test_a_driver_without_gpus_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, A100, gpus=0)
+    with nvml.opened() as driver:
+        assert driver.why_none == "the driver shows no GPU"
+
+
+def test_nvml_is_closed_after_a_fault_in_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = install(monkeypatch, A100)
+    with pytest.raises(KeyError), nvml.opened():
+        raise KeyError
+    assert vars(module)["opened"] == []
+
+
+def test_mig_slices_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"slice 1": "NVIDIA A100-SXM4-40GB MIG 3g.20gb", "slice 0": "NVIDIA A100 MIG 1g.5gb"}
+    mig = {
+        "nvmlDeviceGetMigMode": [1, 1],
+        "nvmlDeviceGetMaxMigDeviceCount": 7,
+        "nvmlDeviceGetName": {"handle 0": "NVIDIA A100-SXM4-40GB", **names},
+        "nvmlDeviceGetMigDeviceHandleByIndex": {0: "slice 1", 1: "slice 0"},
+    }
+    install(monkeypatch, A100 | mig)
+    with nvml.opened() as driver:
+        assert driver.gpus[0].product()["gpu_mig"] == sorted(names.values())
+
+
+@pytest.mark.parametrize("known", ["GPU-1-2-3", "MIG-1-2-3"])
+@pytest.mark.parametrize("asked", ["1-2-3", "full"])
+def test_a_gpu_is_found_with_or_without_prefix(
+    known: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, A100 | {"nvmlDeviceGetHandleByUUID": {known: "handle 7"}})
+    with nvml.opened() as driver:
+        found = driver.find(known if asked == "full" else asked)
+        assert found == nvml.Gpu("handle 7")
+        assert driver.find("9-9-9") is None
+        assert driver.find(None) is None
+
+
+def test_a_mode_that_waits_for_a_restart_is_not_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, A100 | {"nvmlDeviceGetEccMode": [0, 1], "nvmlDeviceGetMigMode": [0, 1]})
+    with nvml.opened() as driver:
+        product = driver.gpus[0].product()
+        assert (product["gpu_ecc"], product["gpu_mig"]) == (False, False)
+
+
+def test_old_drivers_have_the_old_name_of_clock_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = without("nvmlDeviceGetCurrentClocksEventReasons")
+    install(monkeypatch, answers | {"nvmlDeviceGetCurrentClocksThrottleReasons": 0x40})
+    with nvml.opened() as driver:
+        assert driver.gpus[0].state()["clock_events"] == ("hw_thermal_slowdown",)
+
+
+@pytest.mark.parametrize(
+    ("bits", "names"),
+    [
+        (0, ()),
+        (0x1, ("gpu_idle",)),
+        (0x8C, ("sw_power_cap", "hw_slowdown", "hw_power_brake_slowdown")),
+        (0x1800, ("bit_0x800", "bit_0x1000")),
+    ],
+)
+def test_clock_events_have_names(bits: int, names: tuple[str, ...]) -> None:
+    assert nvml.clock_events(bits) == names
+
+
+def test_names_and_numbers_agree_with_the_binding() -> None:
+    constants = vars(pytest.importorskip("pynvml"))
+    prefix = "nvmlClocksThrottleReason"
+    names = {bit: prefix + name.title().replace("_", "") for bit, name in nvml._EVENTS.items()}
+    agreeing = [bit for bit, name in names.items() if constants.get(name) == bit]
+    # The last two names are younger than the oldest binding allowed.
+    assert len(agreeing) >= len(names) - 2
+    assert constants["NVML_CLOCK_SM"] == nvml._CLOCK_SM
+    assert constants["NVML_CLOCK_MEM"] == nvml._CLOCK_MEMORY
+    assert constants["NVML_TEMPERATURE_GPU"] == nvml._TEMPERATURE_GPU
+
+
+def test_this_process_is_no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    pids = [SimpleNamespace(pid=1), SimpleNamespace(pid=os.getpid())]
+    install(monkeypatch, A100 | {"nvmlDeviceGetComputeRunningProcesses": pids})
+    with nvml.opened() as driver:
+        assert driver.gpus[0].state()["other_processes"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("namespace", "known"), [("pid:[4026531836]", True), ("pid:[4026532281]", False)]
+)
+def test_in_a_container_other_processes_are_unknown(
+    namespace: str, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", fake_pynvml(A100))
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr("os.readlink", lambda path: namespace)
+    with nvml.opened() as driver:
+        assert ("other_processes" in driver.gpus[0].state()) is known
+
+
+def test_ranges_and_shares() -> None:
+    totals = Totals()
+    totals.add(0.0, Reading(figures={"temperature_c": 75}))
+    totals.add(1.0, Reading(figures={"temperature_c": 40}, conditions=("gpu_idle",)))
+    totals.add(2.0, Reading(figures={"temperature_c": 50, "power_w": 100.0}, conditions=()))
+    assert totals.summary() == {
+        "n_readings": 3,
+        "temperature_c": {"min": 40, "mean": 55, "max": 75},
+        "power_w": {"min": 100, "mean": 100, "max": 100},
+        "conditions": {"gpu_idle": 0.5},
+    }
+
+
+def energy(*readings: tuple[float, float | None, float | None]) -> dict[str, Any]:
+    totals = Totals()
+    for now_s, power_w, energy_j in readings:
+        figures = {} if power_w is None else {"power_w": power_w}
+        totals.add(now_s, Reading(figures=figures, energy_j=energy_j))
+    summary = totals.summary()
+    return {name: summary[name] for name in ("energy_j", "energy_source") if name in summary}
+
+
+def test_energy_comes_from_the_counter_before_power() -> None:
+    counted = energy((0, 100, 5000.0), (1, 100, None), (2, 100, 5230.0))
+    assert counted == {"energy_j": 230.0, "energy_source": "counter"}
+
+
+@pytest.mark.parametrize("counter", [(None, None, None), (7.0, 7.0, 7.0), (9.0, 8.0, 0.5)])
+def test_energy_is_the_integral_of_power_without_a_good_counter(
+    counter: tuple[float | None, ...],
+) -> None:
+    powers = [(0.0, 100.0), (1.0, 200.0), (3.0, 50.0)]
+    readings = [(*power, count) for power, count in zip(powers, counter, strict=True)]
+    assert energy(*readings) == {"energy_j": 150.0 + 250.0, "energy_source": "power"}
+
+
+@pytest.mark.parametrize("readings", [[], [(0, 100, None)], [(0, None, None), (1, None, None)]])
+def test_energy_is_left_out_when_nothing_tells_it(readings: list[tuple[float, Any, Any]]) -> None:
+    assert energy(*readings) == {}
+
+
+def test_the_totals_do_not_grow() -> None:
+    totals = Totals()
+    for second in range(1000):
+        totals.add(second, Reading(figures={"power_w": 1.0}, conditions=("gpu_idle",)))
+    assert (len(totals.ranges), len(totals.conditions)) == (1, 1)
+    assert totals.summary()["energy_j"] == 999.0
+
+
+def test_a_sampler_reads_first_last_and_in_between() -> None:
+    clock, enough = FakeClock(), threading.Event()
+    values = iter(range(10_000))
+
+    def read() -> Reading:
+        clock.advance(1)
+        value = next(values)
+        if value == 3:
+            enough.set()
+        return Reading(figures={"power_w": float(value)})
+
+    with Sampler(read, interval_s=1e-4, clock=clock.seconds) as sampler:
+        assert enough.wait(10)
+    summary = sampler.summary()
+    last = summary["n_readings"] - 1
+    assert last >= 4
+    assert summary["power_w"] == {"min": 0, "mean": last / 2, "max": last}
+    assert summary["energy_j"] == pytest.approx(last**2 / 2)
+    assert threading.active_count() == len(threading.enumerate())
+    assert "aibench-sampler" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_source_that_fails_ends_the_readings_not_the_benchmark() -> None:
+    readings = iter([Reading(figures={"power_w": 1.0})])
+    with Sampler(lambda: next(readings), interval_s=60) as sampler:
+        sampler.take()
+        sampler.take()
+    assert sampler.summary() == {
+        "n_readings": 1,
+        "power_w": {"min": 1.0, "mean": 1.0, "max": 1.0},
+        "unavailable": "StopIteration: ",
+    }
+
+
+def test_sampling_watches_the_gpu_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = install(monkeypatch, A100 | {"nvmlDeviceGetHandleByUUID": {"GPU-1": "handle 0"}})
+    with sampling("1", interval_s=60) as sampler:
+        pass
+    assert sampler.summary()["temperature_c"] == {"min": 41, "mean": 41, "max": 41}
+    assert vars(module)["opened"] == []
+
+
+def test_sampling_watches_the_machine_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, {}, fault="NVML Shared Library Not Found")
+    with sampling(None, interval_s=60) as sampler:
+        pass
+    assert sampler.summary()["n_readings"] == 2
+    assert sampler.summary()["rss_bytes"]["min"] > 2**20
+    assert "energy_j" not in sampler.summary()
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("processor\t: 0\nmodel name\t: AMD  EPYC 9654\n\nmodel name\t: second\n", "AMD EPYC 9654"),
+        (
+            "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n",
+            "aarch64 implementer 0x41 part 0xd40",
+        ),
+        ("processor\t: 0\n", "aarch64"),
+        (None, "aarch64"),
+    ],
+)
+def test_cpu_model(
+    cpuinfo: str | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_PROC", tmp_path)
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    monkeypatch.delenv("PROCESSOR_IDENTIFIER", raising=False)
+    if cpuinfo is not None:
+        (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert machine.cpu_model() == expected
+
+
+@pytest.mark.parametrize(
+    ("cpu_max", "expected"), [("max 100000\n", None), ("150000 100000\n", 1.5), (None, None)]
+)
+def test_cpu_quota_of_a_container(
+    cpu_max: str | None, expected: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    if cpu_max is not None:
+        (tmp_path / "cpu.max").write_text(cpu_max)
+        (tmp_path / "cpu.stat").write_text("usage_usec 5\nnr_periods 9\nnr_throttled 4\n")
+    assert machine.cpu().get("cpu_quota") == expected
+    assert machine.frequency().get("cpu_quota_throttles") == (4 if expected else None)
+
+
+def test_governor_and_throttle_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_CPU", tmp_path)
+    monkeypatch.setattr("psutil.cpu_freq", lambda: SimpleNamespace(current=3100.0))
+    for name, text in {
+        "cpufreq/scaling_governor": "powersave\n",
+        "thermal_throttle/package_throttle_count": "12\n",
+    }.items():
+        file = tmp_path / "cpu0" / name
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    facts = machine.frequency()
+    assert facts["cpu_mhz"] == 3100.0
+    assert facts["cpu_governor"] == "powersave"
+    assert facts["cpu_thermal_throttles"] == 12
+
+
+@pytest.mark.parametrize("clock", [None, SimpleNamespace(current=0.0)])
+def test_an_unknown_clock_is_left_out(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psutil.cpu_freq", lambda: clock)
+    assert "cpu_mhz" not in machine.frequency()
+
+
+def test_the_machine_id_is_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "machine-id"
+    file.write_text("3d1219c7c4c5404aaa1f6d2a48adfda4\n")
+    monkeypatch.setattr(machine, "_MACHINE_IDS", (tmp_path / "missing", file))
+    facts = machine.host()
+    assert facts["machine_id_sha256"] == "43ea84408fc84a23"
+    monkeypatch.setattr(machine, "_MACHINE_IDS", ())
+    assert "machine_id_sha256" not in machine.host()
+
+
+def test_facts_of_this_machine() -> None:
+    cpu = machine.cpu()
+    assert cpu["cpu_threads"] >= 1
+    assert machine.memory()["memory_gib"] >= 1
+    assert machine.system()["kernel"].startswith(platform.system())
+    assert 0 < machine.load()["memory_available_bytes"] <= (machine.memory_bytes() or 0)
