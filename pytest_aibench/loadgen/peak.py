@@ -1,0 +1,326 @@
+"""Peak search: the highest load whose latency percentile still meets the bound.
+
+Latencies of a queue near saturation come in long clusters, so a test that takes them for
+independent draws is over-confident exactly where the answer lies. The search trusts such a test
+only on the way to the boundary. There it runs independent replications, each with its own seed;
+each counts as one observation of the share of queries over the bound. A fit of how that share
+rises with the load says where it crosses the share allowed, and within what interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pytest_aibench.bounds import Verdict
+from pytest_aibench.errors import UserError
+from pytest_aibench.loadgen.crossing import Crossing, fit_crossing
+from pytest_aibench.loadgen.percentiles import percentile_figure
+from pytest_aibench.loadgen.stopping import PercentileTest
+from pytest_aibench.units import TIME, format_quantity
+
+Enough = Callable[[int, int], bool]
+
+# Found by simulation (tests/test_peak.py): with shorter or fewer replications the search ends while
+# their spread still looks too small, and the interval misses the peak more often.
+_OVER_PER_PROBE = 80
+_FEWEST_REPLICATIONS = 16
+
+# A narrower gap would be narrowed by chance: the replications find their way from here.
+_NARROW_RATIO = 1.1
+
+# Below one tolerance, so that the loads nearest to the answer do not keep its interval too wide.
+_WIDEST_SPREAD = 0.75
+
+# Within a factor of twenty of the share allowed, and at so many different loads.
+_NEAR_LOG_ODDS = 3.0
+_FEWEST_NEAR = 4
+
+# So many times the misses allowed in a whole probe are no single cluster.
+_CLEARLY_OVER = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """What one run at one load showed.
+
+    Attributes:
+        rate: The load asked for, in queries/s, or the number of streams.
+        n: Queries judged.
+        over: How many of them missed the latency bound.
+        percentile_s: The judged latency percentile, in seconds.
+        duration_s: Length of the run, in seconds.
+    """
+
+    rate: float
+    n: int
+    over: int
+    percentile_s: float
+    duration_s: float
+
+
+class Probe(Protocol):
+    """Runs one load from an idle system."""
+
+    def __call__(self, rate: float, budget_queries: int, seed: int, enough: Enough) -> ProbeResult:
+        """Issue ``budget_queries``, or fewer once ``enough(n, over)`` is true of those judged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbePoint:
+    """One probe on the curve.
+
+    Attributes:
+        result: What the probe showed.
+        verdict: Whether this probe by itself met the bound, without a confidence.
+        replication: Whether it is one of the full-length replications behind the answer.
+    """
+
+    result: ProbeResult
+    verdict: Verdict
+    replication: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakSettings:
+    """What to search, and how precisely.
+
+    Attributes:
+        percentile: The judged latency percentile, as a fraction.
+        bound_s: The latency bound in seconds.
+        start: The lowest load of interest, from which the search doubles.
+        highest: The load at which the doubling ends.
+        whole: Search whole numbers, as of streams.
+        tolerance: Half-width of the interval, as a share of the answer, that ends the search.
+        confidence: Confidence of the interval.
+        max_queries: The budget; when it ends the search, the interval is wider than the tolerance.
+        seed: Seed of the first probe; each further probe takes the next number.
+    """
+
+    percentile: float
+    bound_s: float
+    start: float
+    highest: float
+    whole: bool = False
+    tolerance: float = 0.03
+    confidence: float = 0.95
+    max_queries: int = 1_000_000
+    seed: int = 0
+
+    @property
+    def allowed(self) -> float:
+        """The share of queries that may miss the bound."""
+        return 1 - self.percentile
+
+    @property
+    def probe_queries(self) -> int:
+        """Queries of a full probe."""
+        return math.ceil(_OVER_PER_PROBE / self.allowed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakResult:
+    """The highest load that meets the bound.
+
+    Attributes:
+        rate: The answer, in queries/s or streams.
+        low: Lower end of its interval.
+        high: Upper end.
+        confidence: Confidence of the interval.
+        curve: Every probe, in the order of running.
+        n_queries: Queries spent.
+    """
+
+    rate: float
+    low: float
+    high: float
+    confidence: float
+    curve: tuple[ProbePoint, ...]
+    n_queries: int
+
+
+def find_peak(probe: Probe, settings: PeakSettings) -> PeakResult:
+    """Search the highest load that meets the bound.
+
+    Doubles the load until it misses the bound, halves the gap to a tenth, then replicates on both
+    sides of the estimated peak until its interval is narrow enough or the budget is spent.
+
+    Raises:
+        UserError: The bound is missed at the lowest load, or met at the highest.
+    """
+    search = _Search(probe, settings)
+    met, missed = search.narrow(*search.double())
+    crossing = search.replicate(math.sqrt(met * missed))
+    low, high = search.interval(crossing)
+    return PeakResult(
+        rate=math.floor(crossing.load) if settings.whole else crossing.load,
+        low=math.floor(low) if settings.whole else low,
+        high=math.ceil(high) - 1 if settings.whole else high,
+        confidence=settings.confidence,
+        curve=tuple(search.curve),
+        n_queries=search.n_queries,
+    )
+
+
+@dataclass(slots=True)
+class _Search:
+    probe: Probe
+    settings: PeakSettings
+    curve: list[ProbePoint] = field(default_factory=list)
+
+    @property
+    def n_queries(self) -> int:
+        return sum(point.result.n for point in self.curve)
+
+    def double(self) -> tuple[float, float]:
+        """The last load that met the bound and the first that missed it."""
+        met, rate = 0.0, self.settings.start
+        while self._meets(rate):
+            if rate >= self.settings.highest:
+                raise UserError(self._always_met())
+            met, rate = rate, min(2 * rate, self.settings.highest)
+        if not met:
+            raise UserError(self._never_met())
+        return met, rate
+
+    def narrow(self, met: float, missed: float) -> tuple[float, float]:
+        """Halve the gap, on a logarithmic scale, until the loads are a tenth, or one, apart."""
+        finest = 1.0 if self.settings.whole else 0.0
+        while missed / met > _NARROW_RATIO and missed - met > finest:
+            middle = math.sqrt(met * missed)
+            if self.settings.whole:
+                middle = max(float(math.floor(middle)), met + 1)
+            if self._meets(middle):
+                met = middle
+            else:
+                missed = middle
+        return met, missed
+
+    def replicate(self, centre: float) -> Crossing:
+        """Replicate on both sides of the estimated peak until it is known well enough."""
+        loads = 2 * self._around(centre, _WIDEST_SPREAD * self.settings.tolerance)
+        while True:
+            points = [self._run(load, _never, replication=True) for load in loads]
+            crossing = self._fit()
+            if self._ends(crossing):
+                return crossing
+            centre, spread = self._next(centre, crossing, points)
+            loads = self._around(centre, spread)
+
+    def interval(self, crossing: Crossing) -> tuple[float, float]:
+        """The fit's interval, widened to the nearest loads that met and missed the bound.
+
+        A share that jumps fits perfectly wherever between two loads it jumps. No end lies beyond
+        the loads tried.
+        """
+        loads = [point.result.rate for point in self.curve]
+        met = [point.result.rate for point in self.curve if point.verdict is Verdict.PASSED]
+        missed = [point.result.rate for point in self.curve if point.verdict is Verdict.FAILED]
+        below = max((load for load in met if load <= crossing.load), default=crossing.load)
+        above = min((load for load in missed if load > crossing.load), default=crossing.load)
+        low, high = max(crossing.low, min(loads)), min(crossing.high, max(loads))
+        return min(low, below), max(high, above)
+
+    def _meets(self, rate: float) -> bool:
+        test = PercentileTest(self.settings.percentile)
+        most = _CLEARLY_OVER * _OVER_PER_PROBE
+
+        def certain(n: int, over: int) -> bool:
+            return over >= most or test.decide(n, over) is Verdict.PASSED
+
+        return self._run(rate, certain, replication=False).verdict is Verdict.PASSED
+
+    def _run(self, rate: float, enough: Enough, *, replication: bool) -> ProbePoint:
+        seed = self.settings.seed + len(self.curve)
+        result = self.probe(rate, self.settings.probe_queries, seed, enough)
+        met = result.over <= self.settings.allowed * result.n
+        verdict = Verdict.PASSED if met else Verdict.FAILED
+        point = ProbePoint(result=result, verdict=verdict, replication=replication)
+        self.curve.append(point)
+        return point
+
+    def _fit(self) -> Crossing:
+        """The crossing by the replications near it; far off, log-odds are not linear in the load.
+
+        A queue beyond its capacity grows for as long as the probe lasts.
+        """
+        results = [point.result for point in self.curve if point.replication]
+        crossing = self._fit_to(results)
+        near = [result for result in results if _is_near(result.rate, crossing)]
+        return (
+            self._fit_to(near)
+            if len({result.rate for result in near}) >= _FEWEST_NEAR
+            else crossing
+        )
+
+    def _fit_to(self, results: list[ProbeResult]) -> Crossing:
+        return fit_crossing(
+            [result.rate for result in results],
+            [result.over for result in results],
+            [result.n for result in results],
+            self.settings.allowed,
+            self.settings.confidence,
+        )
+
+    def _ends(self, crossing: Crossing) -> bool:
+        if self.n_queries >= self.settings.max_queries:
+            return True
+        if sum(point.replication for point in self.curve) < _FEWEST_REPLICATIONS:
+            return False
+        low, high = self.interval(crossing)
+        if self.settings.whole and math.floor(low) == math.ceil(high) - 1:
+            return True
+        return high - low <= 2 * self.settings.tolerance * crossing.load
+
+    def _next(
+        self, centre: float, crossing: Crossing, points: list[ProbePoint]
+    ) -> tuple[float, float]:
+        """Where to replicate next, and how far apart: about one unit of log-odds to each side."""
+        tolerance = self.settings.tolerance
+        widest = _WIDEST_SPREAD * tolerance
+        verdicts = {point.verdict for point in points}
+        if math.isinf(crossing.high) and len(verdicts) == 1:
+            step = tolerance if Verdict.PASSED in verdicts else -tolerance
+            return centre * math.exp(step), widest
+        step = min(max(math.log(crossing.load / centre), -2 * tolerance), 2 * tolerance)
+        spread = max(1 / max(crossing.slope, 1 / widest), tolerance / 4)
+        return centre * math.exp(step), spread
+
+    def _around(self, centre: float, spread: float) -> list[float]:
+        low, high = centre * math.exp(-spread), centre * math.exp(spread)
+        if self.settings.whole:
+            return [max(1.0, float(math.floor(low))), float(math.ceil(high))]
+        return [low, high]
+
+    def _never_met(self) -> str:
+        return (
+            f"even {self._load()} misses the bound: {self._percentile()} > {self._bound()}; "
+            "lower the starting load or raise the bound"
+        )
+
+    def _always_met(self) -> str:
+        return (
+            f"the bound is met at the highest load tried, {self._load()}: {self._percentile()} "
+            f"<= {self._bound()}; raise the highest load or lower the bound"
+        )
+
+    def _load(self) -> str:
+        unit = "streams" if self.settings.whole else "queries/s"
+        return format_quantity(self.curve[-1].result.rate, unit)
+
+    def _percentile(self) -> str:
+        value = format_quantity(self.curve[-1].result.percentile_s, TIME)
+        return f"{percentile_figure(self.settings.percentile)} {value}"
+
+    def _bound(self) -> str:
+        return format_quantity(self.settings.bound_s, TIME)
+
+
+def _is_near(load: float, crossing: Crossing) -> bool:
+    return abs(crossing.slope * math.log(load / crossing.load)) <= _NEAR_LOG_ODDS
+
+
+def _never(n: int, over: int) -> bool:
+    return False
