@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from pytest_aibench.errors import UserError
 from pytest_aibench.units import parse_duration_s
+
+Selection = Literal["random", "unique", "equal_issue", "same"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Scenario:
         max_duration: The budget: the load ends here, decided or not.
         min_queries: Fewest queries; by default what the judged percentile needs.
         seeds: Seeds of sample sets, sample order and arrival times.
+        selection: How queries pick samples: at random, each once, each equally often, or always
+            the same one.
     """
 
     name: ClassVar[str]
@@ -41,6 +45,7 @@ class Scenario:
     max_duration: str | None = None
     min_queries: int | None = None
     seeds: Seeds = Seeds()
+    selection: Selection = "random"
 
     def __post_init__(self) -> None:
         for option in ("min_duration", "max_duration", "latency_bound"):
@@ -49,8 +54,9 @@ class Scenario:
                 parse_duration_s(text, option)
         _check_budget(self.min_duration, self.max_duration)
         _check_percentile(self.judged_percentile)
-        for option in ("min_queries", "samples_per_query", "samples"):
+        for option in ("min_queries", "samples_per_query", "samples", "max_async"):
             _check_count(option, getattr(self, option, None))
+        _check_selection(self.selection)
 
     @property
     def id(self) -> str:
@@ -89,6 +95,13 @@ class MultiStream(Scenario):
     percentile: float = 0.99
     latency_bound: str | None = None
 
+    def __post_init__(self) -> None:
+        Scenario.__post_init__(self)
+        if self.selection == "equal_issue":
+            raise UserError(
+                "selection='equal_issue' needs queries of one sample: multi-stream has none"
+            )
+
     @property
     def id(self) -> str:
         """``multi_stream``, with the number of samples where it is not MLPerf's eight."""
@@ -100,6 +113,10 @@ class Server(Scenario):
     """Queries of one sample at Poisson arrivals; metric: 99th percentile latency under a bound.
 
     Latency counts from the scheduled arrival, so a system that falls behind is charged for it.
+
+    Attributes:
+        coalesce: Hand queries that are due at the same time to the system in one call.
+        max_async: End the load when more queries than this are unanswered; by default never.
     """
 
     name: ClassVar[str] = "server"
@@ -110,6 +127,8 @@ class Server(Scenario):
     target_qps: float
     latency_bound: str
     percentile: float = 0.99
+    coalesce: bool = False
+    max_async: int | None = None
 
     def __post_init__(self) -> None:
         rate = self.target_qps
@@ -160,3 +179,9 @@ def _check_percentile(value: float) -> None:
 def _check_count(option: str, count: int | None) -> None:
     if count is not None and (not isinstance(count, Integral) or count < 1):
         raise UserError(f"{option}={count!r} must be a whole number of at least 1")
+
+
+def _check_selection(selection: str) -> None:
+    known = get_args(Selection)
+    if selection not in known:
+        raise UserError(f"unknown selection {selection!r}: use one of {', '.join(known)}")

@@ -1,0 +1,1 @@
+"""The benchmark suite: AIBench's components, each trained to a target and served under load."""

@@ -1,0 +1,1 @@
+"""What people read: lines and tables made from records, and nothing measured here."""

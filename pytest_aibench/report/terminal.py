@@ -1,0 +1,162 @@
+"""Tables and lines for the terminal, made from records and checks alone."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+
+from pytest_aibench.bounds import Check, Estimate, Verdict
+from pytest_aibench.results.schema import BenchmarkEntry, CheckEntry
+from pytest_aibench.units import RATIO, format_interval, format_quantity
+
+CHECK_TABLE_WIDTH = 100
+
+_NOTHING = "-"
+_NARROWEST_NAME = 13
+_MOST_NAMES = 3
+_SEVERITY = {verdict.value: rank for rank, verdict in enumerate(Verdict)}
+
+
+def summary_table(entries: Sequence[BenchmarkEntry], width: int) -> str:
+    """One row per benchmark: quality against target, speed with its interval against its bound.
+
+    Quality is the check without a unit, speed the one with a unit; of several the worst is shown.
+    Where one line per benchmark is wider than ``width``, cells break into lines; the result is
+    made for 80 columns and more.
+    """
+    names = short_names(entries)
+    headers = ("benchmark", "device", "precision", "quality", "speed", "verdict")
+    table = _table(
+        [(name, *_cells(e, " ")) for name, e in zip(names, entries, strict=True)], headers
+    )
+    if _width(table) <= width:
+        return table
+    return _narrow_table(names, entries, width)
+
+
+def _narrow_table(names: Sequence[str], entries: Sequence[BenchmarkEntry], width: int) -> str:
+    headers = ("device", "quality", "speed", "verdict")
+    rows = [_narrow_cells(entry) for entry in entries]
+    name_width = max(width - _width(_table(rows, headers)) - 2, _NARROWEST_NAME)
+    wrapped = ["\n".join(textwrap.wrap(name, name_width)) for name in names]
+    named = [(name, *row) for name, row in zip(wrapped, rows, strict=True)]
+    return _table(named, ("benchmark", *headers))
+
+
+def not_judged_lines(entries: Sequence[BenchmarkEntry]) -> list[str]:
+    """Bounds that were asked for but do not apply: one line per reason, with its benchmarks."""
+    concerned: dict[str, list[str]] = {}
+    for name, entry in zip(short_names(entries), entries, strict=True):
+        for omitted in entry.not_judged:
+            text = f"{omitted.name} not judged: {omitted.reason}"
+            concerned.setdefault(text, []).append(name)
+    return [f"{text} ({_enumerate(benchmarks)})" for text, benchmarks in concerned.items()]
+
+
+def problem_lines(entries: Sequence[BenchmarkEntry]) -> list[str]:
+    """Why benchmarks are invalid, interrupted or inconclusive, and what would decide them."""
+    pairs = zip(short_names(entries), entries, strict=True)
+    return [f"{name} {text}" for name, entry in pairs for text in _problems(entry)]
+
+
+def check_table(checks: Sequence[Check]) -> str:
+    """One row per check with numbers, units and bounds, and the reasons below; 100 columns."""
+    headers = ("check", "value", "interval", "bound", "margin", "verdict")
+    lines = [_table([_check_row(check) for check in checks], headers)]
+    for check in checks:
+        if check.reason:
+            text = f"{check.name}: {check.reason}"
+            lines += textwrap.wrap(text, CHECK_TABLE_WIDTH, subsequent_indent="  ")
+    return "\n".join(lines)
+
+
+def short_names(entries: Sequence[BenchmarkEntry]) -> list[str]:
+    """What tells benchmarks apart, device and precision aside, because they have columns.
+
+    That is the test's parameters; its name where there are several tests, and its file where
+    names are not enough.
+    """
+    tests = [entry.id.partition("[")[0] for entry in entries]
+    functions = [test.rpartition("::")[2] for test in tests]
+    if len(set(functions)) == len(set(tests)):
+        tests = functions
+    several = len(set(tests)) > 1
+    return [_name(test, entry, several) for test, entry in zip(tests, entries, strict=True)]
+
+
+def _name(test: str, entry: BenchmarkEntry, several: bool) -> str:
+    shown = (entry.device.id if entry.device else "", entry.precision)
+    parameters = entry.id.partition("[")[2].removesuffix("]").split("-")
+    rest = "-".join(parameter for parameter in parameters if parameter not in shown)
+    if not rest:
+        return test
+    return f"{test}[{rest}]" if several else rest
+
+
+def _cells(entry: BenchmarkEntry, gap: str) -> list[str]:
+    quality = _worst(check for check in entry.checks if check.unit == RATIO)
+    speed = _worst(check for check in entry.checks if check.unit != RATIO)
+    return [
+        entry.device.id if entry.device else _NOTHING,
+        entry.precision or _NOTHING,
+        gap.join((_figure(quality), quality.bound)) if quality else _NOTHING,
+        gap.join((_figure(speed), *_interval(speed), speed.bound)) if speed else _NOTHING,
+        entry.verdict,
+    ]
+
+
+def _narrow_cells(entry: BenchmarkEntry) -> list[str]:
+    device, precision, *others = _cells(entry, "\n")
+    return [f"{device}\n{precision}", *others]
+
+
+def _worst(checks: Iterable[CheckEntry]) -> CheckEntry | None:
+    return max(checks, key=lambda check: _SEVERITY.get(check.verdict, -1), default=None)
+
+
+def _figure(check: CheckEntry) -> str:
+    return f"{check.name} {_value(check)}"
+
+
+def _value(figure: CheckEntry | Estimate) -> str:
+    return "not measured" if figure.value is None else format_quantity(figure.value, figure.unit)
+
+
+def _interval(figure: CheckEntry | Estimate) -> list[str]:
+    if figure.value is None or (figure.low is None and figure.high is None):
+        return []
+    return [format_interval(figure.low, figure.high, figure.value, figure.unit)]
+
+
+def _check_row(check: Check) -> list[str]:
+    figure, bound = check.estimate, str(check.bound)
+    if check.bound.reference and check.limit is not None:
+        bound += f"\n= {format_quantity(check.limit, figure.unit)}"
+    interval = "".join(_interval(figure)) or _NOTHING
+    margin = _NOTHING if check.margin is None else f"{100 * check.margin:+.1f} %"
+    return [check.name, _value(figure), interval, bound, margin, check.verdict.value]
+
+
+def _problems(entry: BenchmarkEntry) -> Iterator[str]:
+    if entry.verdict == "interrupted":
+        yield "interrupted: what was measured until then is in the record"
+    for violation in entry.violations:
+        yield f"invalid: {violation.rule}: {violation.evidence}"
+    for check in entry.checks:
+        if check.verdict == Verdict.INCONCLUSIVE.value:
+            yield f"inconclusive: {check.name} {check.bound}: {check.reason}"
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
+    from tabulate import tabulate
+
+    return tabulate(rows, headers, "simple", disable_numparse=True)
+
+
+def _width(table: str) -> int:
+    return max(map(len, table.splitlines()))

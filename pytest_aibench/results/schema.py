@@ -1,0 +1,317 @@
+"""The record: one document per pytest session, one entry per benchmark, and its JSON Schema.
+
+The dataclasses are the only definition; the JSON Schema is derived from them. Units stand in the
+names. A figure that could not be measured is ``null`` with a reason, never NaN and never zero.
+"""
+
+from __future__ import annotations
+
+import types
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import cache
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from pytest_aibench.bounds import Violation
+
+SCHEMA = "aibench.run/1"
+
+Json = Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A figure with its interval.
+
+    Attributes:
+        value: The figure in the unit its name carries; null when it was not measured.
+        low: Lower end of the interval; null when the sample cannot support one.
+        high: Upper end, likewise.
+        confidence: Confidence of each end: 0.99 on both sides makes a two-sided 98 % interval.
+        n: Number of observations behind it.
+        better: ``higher`` or ``lower``.
+        why_open: What is missing when a value or an end is null.
+    """
+
+    value: float | None
+    better: str
+    n: int
+    low: float | None = None
+    high: float | None = None
+    confidence: float | None = None
+    why_open: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckEntry:
+    """One bound applied to one figure; limits and values in base units (s, samples/s, B).
+
+    Attributes:
+        bound: The bound as the user reads it, like ``≥ 0.97`` or ``≥ 99% of fp32``.
+        limit: The limit; null for a share of a reference that was not measured.
+        margin: Distance to the limit as a share of it, negative when the bound is missed.
+    """
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    unit: str
+    bound: str
+    limit: float | None
+    margin: float | None
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotJudged:
+    """A bound that was asked for but does not apply, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetEntry:
+    """The data a benchmark ran on."""
+
+    name: str
+    fingerprint: str
+    split: str
+    n_samples: int
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceEntry:
+    """The device a benchmark ran on."""
+
+    id: str
+    kind: str
+    name: str
+    memory_bytes: int | None
+    peak_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadEntry:
+    """How a load ran.
+
+    Attributes:
+        settings: The scenario's effective settings, seeds included.
+        stopped: Why the load ended.
+        n_queries: Queries issued.
+        n_samples: Samples issued.
+        duration_s: From the start to the last completion.
+        lateness: Percentiles of issued minus scheduled time, in ms, and of the generator's share.
+        phases: Mean time per query in each phase of the model, in ms, where it has phases.
+        histogram: Mergeable latency histogram: bucket lower edges in ns, and counts.
+    """
+
+    scenario: str
+    settings: dict[str, Json]
+    stopped: str
+    n_queries: int
+    n_samples: int
+    duration_s: float | None
+    lateness: dict[str, float | None] = field(default_factory=dict)
+    phases: dict[str, float | None] = field(default_factory=dict)
+    histogram: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingEntry:
+    """How a training ran: one quality value per evaluation, seconds since the start beside it."""
+
+    seed: int
+    epochs: int
+    duration_s: float | None
+    samples_per_s: float | None
+    quality_trace: list[float | None]
+    seconds_trace: list[float | None]
+    reached_target: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkEntry:
+    """One benchmark of the session.
+
+    Attributes:
+        id: The pytest node id.
+        kind: ``inference``, ``training`` or ``micro``.
+        params: The parameters of the test, as text.
+        verdict: ``passed``, ``inconclusive``, ``failed``, ``invalid`` or ``interrupted``.
+        metrics: Figures by name, the unit in the name.
+        correct: Per-sample correctness of the accuracy pass as a base64 bit set, sample 0 first.
+        provenance: Facts about the model: weights, where they come from, evidence for targets.
+    """
+
+    id: str
+    kind: str
+    params: dict[str, str]
+    verdict: str
+    precision: str = ""
+    device: DeviceEntry | None = None
+    dataset: DatasetEntry | None = None
+    load: LoadEntry | None = None
+    training: TrainingEntry | None = None
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    correct: str = ""
+    checks: list[CheckEntry] = field(default_factory=list)
+    not_judged: list[NotJudged] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+    provenance: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What the session ran on and with, in the groups that comparison needs.
+
+    Attributes:
+        hw: Kind of hardware: what a comparison must match.
+        unit: Which exemplar: host, serial numbers.
+        sw: Driver, libraries, interpreter, kernel: factors of an upgrade.
+        subject: What is tested: commit, branch, dirty tree.
+        harness: This plugin and its settings.
+        state: Condition of the machine before and after: load, clocks, temperatures, throttling.
+    """
+
+    hw: dict[str, Json]
+    unit: dict[str, Json]
+    sw: dict[str, Json]
+    subject: dict[str, Json]
+    harness: dict[str, Json]
+    state: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One pytest session.
+
+    Attributes:
+        run_id: A ULID: unique, and sorted by time.
+        started_at: ISO 8601 with the offset from UTC.
+        finished_at: Likewise.
+        interrupted: The session was stopped before its end.
+        notes: What the writer had to change so that the record is strict JSON.
+    """
+
+    schema: str
+    run_id: str
+    started_at: str
+    finished_at: str
+    interrupted: bool
+    environment: Environment
+    benchmarks: list[BenchmarkEntry]
+    notes: list[str] = field(default_factory=list)
+
+
+def to_json(value: Any) -> Json:
+    """Turn records into JSON values: dataclasses become objects, numpy values plain numbers."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def from_json(kind: Any, value: Json, where: str = "run") -> Any:
+    """Build a record from JSON values; unknown keys are left out, missing ones take defaults.
+
+    Raises:
+        ValueError: A value is missing or of the wrong type; the message says where.
+    """
+    origin, args = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
+    if origin in (Union, types.UnionType):
+        inner = next(arg for arg in args if arg is not type(None))
+        return None if value is None else from_json(inner, value, where)
+    if is_dataclass(kind) and isinstance(kind, type):
+        return _record(kind, _typed(dict, value, where), where)
+    if origin is list:
+        items = enumerate(_typed(list, value, where))
+        return [from_json(args[0], item, f"{where}[{i}]") for i, item in items]
+    if origin is dict:
+        pairs = _typed(dict, value, where).items()
+        return {key: from_json(args[1], item, f"{where}.{key}") for key, item in pairs}
+    return _typed(kind, value, where)
+
+
+def _record(kind: type, value: dict[str, Json], where: str) -> Any:
+    for name in _required(kind):
+        if name not in value:
+            raise ValueError(f"{where}.{name} is missing")
+    known = {
+        name: from_json(hint, value[name], f"{where}.{name}")
+        for name, hint in _hints(kind).items()
+        if name in value
+    }
+    return kind(**known)
+
+
+def _typed(kind: type, value: Json, where: str) -> Any:
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{where} should be of type {kind.__name__}, not {type(value).__name__}")
+    return value
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Types by field name; kept, because a record asks for them thousands of times."""
+    return get_type_hints(kind)
+
+
+@cache
+def _required(kind: Any) -> list[str]:
+    return [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
+
+
+def json_schema() -> dict[str, Json]:
+    """The JSON Schema (draft 2020-12) of a record."""
+    definitions: dict[str, Json] = {}
+    root = _schema_of(Run, definitions)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "pytest-aibench run",
+        **root,
+        "$defs": definitions,
+    }
+
+
+_SCALARS: dict[Any, Json] = {
+    str: {"type": "string"},
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    Any: {},
+}
+
+
+def _schema_of(kind: Any, definitions: dict[str, Json]) -> dict[str, Json]:
+    origin, args = get_origin(kind), get_args(kind)
+    if kind in _SCALARS:
+        return dict(_SCALARS[kind])
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [_schema_of(arg, definitions) for arg in args]}
+    if kind is type(None):
+        return {"type": "null"}
+    if origin is list:
+        return {"type": "array", "items": _schema_of(args[0], definitions)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _schema_of(args[1], definitions)}
+    if kind.__name__ not in definitions:
+        definitions[kind.__name__] = {}
+        definitions[kind.__name__] = _object_schema(kind, definitions)
+    return {"$ref": f"#/$defs/{kind.__name__}"}
+
+
+def _object_schema(kind: Any, definitions: dict[str, Json]) -> dict[str, Json]:
+    properties = {name: _schema_of(hint, definitions) for name, hint in _hints(kind).items()}
+    if "schema" in properties:
+        properties["schema"] = {"const": SCHEMA}
+    return {"type": "object", "properties": properties, "required": _required(kind)}
