@@ -1,0 +1,8 @@
+"""Data sets by name: ``get("digits")``; ``register`` adds your own."""
+
+from __future__ import annotations
+
+from pytest_aibench.datasets.base import Dataset
+from pytest_aibench.datasets.registry import get, register
+
+__all__ = ["Dataset", "get", "register"]

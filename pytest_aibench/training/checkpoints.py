@@ -1,0 +1,148 @@
+"""Trained weights, kept by what they were made of, so that inference does not train again."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pytest_aibench import datasets
+from pytest_aibench.cache import cache_dir as default_cache_dir
+from pytest_aibench.devices.base import Device
+from pytest_aibench.errors import UserError
+from pytest_aibench.quality.metrics import metric
+from pytest_aibench.training.result import TrainingResult
+from pytest_aibench.training.task import Task
+from pytest_aibench.training.trainer import Progress, train
+
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+class Checkpoint(NamedTuple):
+    """Weights on the CPU, and plain facts about how they came about, for the record."""
+
+    state_dict: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+def trained(
+    task: Task,
+    device: Device,
+    *,
+    seed: int,
+    scale: str,
+    cache_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> Checkpoint:
+    """Weights of a task: from the cache where they lie, else trained now and put there.
+
+    Weights that missed the task's target are given back but not kept; ``reached_target`` in the
+    provenance tells. A file that is damaged counts as absent.
+
+    Args:
+        task: What to train.
+        device: Where; weights trained on another kind of device are others.
+        seed: The training's seed.
+        scale: ``embedded`` or ``full``.
+        cache_dir: Where the weights are kept, instead of the user's cache folder.
+        progress: Gets one line of text after each epoch, when it trains.
+
+    Raises:
+        UserError: The cache folder cannot be written.
+    """
+    key = checkpoint_key(task, device, seed=seed, scale=scale)
+    folder = default_cache_dir() if cache_dir is None else cache_dir
+    path = folder / "weights" / f"{task.name}-{key[:32]}.pt"
+    kept = _read(path)
+    if kept is not None:
+        return kept._replace(provenance={**kept.provenance, "from_cache": True})
+    result = train(task, device, seed=seed, progress=progress)
+    checkpoint = Checkpoint(result.state_dict, _provenance(result, key))
+    if result.reached_target:
+        _write(path, checkpoint)
+    return checkpoint._replace(provenance={**checkpoint.provenance, "from_cache": False})
+
+
+def checkpoint_key(task: Task, device: Device, *, seed: int, scale: str) -> str:
+    """sha256 over all that decides the weights: settings, code, data, torch, kind of device.
+
+    Code is every Python file in the folders of the model, of the trainer and of the metric; what
+    a model imports from other folders is not seen.
+    """
+    import torch
+
+    facts = {
+        "task": task.name,
+        "scale": scale,
+        "seed": seed,
+        "settings": [
+            task.metric,
+            task.target,
+            task.max_epochs,
+            task.batch_size,
+            task.cpu_threads,
+        ],
+        "code": [_code(owner) for owner in (task.build, train, type(metric(task.metric)))],
+        "data": [datasets.get(task.dataset, split).fingerprint for split in ("train", "test")],
+        "torch": torch.__version__,
+        "device": device.kind,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _code(owner: Callable[..., Any]) -> str:
+    """Digest of all Python files in the folder in which a function or class is written."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(inspect.getfile(owner)).parent.glob("*.py")):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _provenance(result: TrainingResult, key: str) -> dict[str, Any]:
+    return {
+        "weights_key": key,
+        "seed": result.seed,
+        "epochs": len(result.epochs),
+        "training_s": result.duration_s,
+        result.metric: result.quality.value,
+        "target": result.target,
+        "reached_target": result.reached_target,
+    }
+
+
+def _write(path: Path, checkpoint: Checkpoint) -> None:
+    """Put a file in place at once: the digest of the rest, then what torch saves."""
+    import torch
+
+    body = io.BytesIO()
+    torch.save(checkpoint._asdict(), body)
+    content = body.getvalue()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            file.write(hashlib.sha256(content).digest() + content)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise UserError(
+            f"cannot write weights to {path.parent} ({error.strerror}): "
+            "set AIBENCH_CACHE to a folder that can be written"
+        ) from None
+
+
+def _read(path: Path) -> Checkpoint | None:
+    import torch
+
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    if hashlib.sha256(body).digest() != digest:
+        return None
+    return Checkpoint(**torch.load(io.BytesIO(body), map_location="cpu", weights_only=True))

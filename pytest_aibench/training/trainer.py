@@ -1,0 +1,176 @@
+"""Training a task until its quality target."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pytest_aibench import datasets
+from pytest_aibench.bounds import Estimate
+from pytest_aibench.datasets import Dataset
+from pytest_aibench.devices.base import Device
+from pytest_aibench.errors import UserError
+from pytest_aibench.quality.metrics import meets, metric
+from pytest_aibench.training.predictor import predict
+from pytest_aibench.training.result import Epoch, TrainingResult
+from pytest_aibench.training.seeding import seeded
+from pytest_aibench.training.task import Task
+from pytest_aibench.training.threads import cpu_threads
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Progress = Callable[[str], None]
+
+
+def train(
+    task: Task,
+    device: Device,
+    *,
+    seed: int,
+    target: float | None = None,
+    max_epochs: int | None = None,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> TrainingResult:
+    """Train in fp32 until the model reaches the target, or the epochs are spent.
+
+    As in MLPerf Training, quality is evaluated on the test split after every epoch, and the first
+    epoch that reaches the target ends the training: the same samples choose the moment to stop
+    and measure the quality then, so that figure is a little flattering. The evaluation runs
+    through the task's predictor, as inference does, in fp32.
+
+    One step on a model that is thrown away goes first: loading torch's own libraries takes
+    seconds in a fresh process, and MLPerf does not count initialisation either.
+
+    A training that misses its target is a result like any other. One whose loss or quality is no
+    longer a number ends there, with a violation.
+
+    Args:
+        task: What to train.
+        device: Where.
+        seed: Seeds the weights, the order of samples and the augmentation.
+        target: Quality to reach, instead of the task's.
+        max_epochs: Epochs to spend at most, instead of the task's; the schedule is fitted to them.
+        progress: Gets one line of text after each epoch.
+        clock: Monotonic seconds.
+
+    Raises:
+        UserError: ``max_epochs`` is below 1, or the data set or the metric is unknown.
+    """
+    goal = task.target if target is None else target
+    most = task.max_epochs if max_epochs is None else max_epochs
+    if most < 1:
+        raise UserError(f"max_epochs={most!r} must be at least 1")
+    with cpu_threads(task.cpu_threads):
+        with seeded(seed, device):
+            _Training(task, device, most, clock).warm_up()
+        with seeded(seed, device):
+            training = _Training(task, device, most, clock)
+            epochs = training.run(goal, most, progress)
+    return TrainingResult(
+        metric=task.metric,
+        target=goal,
+        seed=seed,
+        n_samples=training.n_samples,
+        epochs=epochs,
+        state_dict=training.weights(),
+    )
+
+
+class _Training:
+    """The moving parts of one training: model, optimiser, schedule, data in device memory."""
+
+    def __init__(
+        self, task: Task, device: Device, max_epochs: int, clock: Callable[[], float]
+    ) -> None:
+        self._task = task
+        self._device = device
+        self._clock = clock
+        self._inputs, self._references = _tensors(datasets.get(task.dataset, "train"), device)
+        self._test = datasets.get(task.dataset, "test")
+        self._model = task.build().to(device.torch_device())
+        self._optimizer = task.optimizer(self._model)
+        steps = math.ceil(self.n_samples / task.batch_size) * max_epochs
+        self._schedule = task.schedule(self._optimizer, steps)
+        self._begin_s = clock()
+
+    @property
+    def n_samples(self) -> int:
+        return len(self._inputs)
+
+    def warm_up(self) -> None:
+        first = slice(self._task.batch_size)
+        self._step(self._inputs[first], self._references[first])
+        self._device.synchronize()
+
+    def run(self, target: float, max_epochs: int, progress: Progress | None) -> tuple[Epoch, ...]:
+        epochs: list[Epoch] = []
+        while len(epochs) < max_epochs:
+            epochs.append(self._epoch())
+            quality = epochs[-1].quality
+            if progress is not None:
+                progress(_line(self._task, target, len(epochs), max_epochs, quality))
+            if quality.value is None or meets(metric(self._task.metric), quality, target):
+                break
+        return tuple(epochs)
+
+    def weights(self) -> dict[str, Tensor]:
+        return {name: value.cpu() for name, value in self._model.state_dict().items()}
+
+    def _epoch(self) -> Epoch:
+        begin_s = self._clock()
+        loss = self._train_epoch()
+        trained_s = self._clock()
+        quality = self._evaluate(loss)
+        return Epoch(
+            loss=loss,
+            quality=quality,
+            train_s=trained_s - begin_s,
+            end_s=self._clock() - self._begin_s,
+        )
+
+    def _train_epoch(self) -> float:
+        import torch
+
+        self._model.train()
+        place = self._device.torch_device()
+        total = torch.zeros((), device=place)
+        order = torch.randperm(self.n_samples).to(place)
+        for batch in torch.split(order, self._task.batch_size):
+            total += self._step(self._inputs[batch], self._references[batch]) * len(batch)
+        return total.item() / self.n_samples
+
+    def _step(self, inputs: Tensor, references: Tensor) -> Tensor:
+        import torch
+
+        if self._task.augment is not None:
+            inputs = self._task.augment(inputs)
+        self._optimizer.zero_grad()
+        loss = self._task.loss(self._model, inputs, references)
+        torch.autograd.backward(loss)
+        self._optimizer.step()
+        self._schedule.step()
+        return loss.detach()
+
+    def _evaluate(self, loss: float) -> Estimate:
+        if not math.isfinite(loss):
+            return Estimate(value=None, by_value=True, why_open=f"the training loss is {loss}")
+        predictor = self._task.predictor(self._model, self._device, "fp32")
+        outputs = predict(predictor, list(self._test.samples), self._task.batch_size)
+        quality = metric(self._task.metric)
+        return quality.estimate(quality.scores(outputs, self._test.references))
+
+
+def _tensors(data: Dataset, device: Device) -> tuple[Tensor, Tensor]:
+    import torch
+
+    place = device.torch_device()
+    return torch.tensor(data.samples, device=place), torch.tensor(data.references, device=place)
+
+
+def _line(task: Task, target: float, epoch: int, max_epochs: int, quality: Estimate) -> str:
+    value = "not measured" if quality.value is None else f"{quality.value:.4g}"
+    return f"{task.name}: epoch {epoch} of {max_epochs}, {task.metric} {value} (target {target:g})"
