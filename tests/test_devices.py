@@ -145,34 +145,11 @@ def test_resolving_the_cpu_leaves_torch_alone(monkeypatch: pytest.MonkeyPatch) -
     assert "torch" not in sys.modules
 
 
-def test_torch_on_the_cpu_has_bf16_and_int8_if_it_quantises(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_torch_brings_bf16_to_the_cpu() -> None:
     import torch
 
     assert CpuDevice().torch_device() == torch.device("cpu")
-    monkeypatch.setattr(cpu, "_quantises", lambda: False)
     assert CpuDevice().precisions == ("fp32", "bf16")
-    monkeypatch.setattr(cpu, "_quantises", lambda: True)
-    assert CpuDevice().precisions == ("fp32", "bf16", "int8")
-
-
-def test_quantising_is_tried_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    def deprecated(model: torch.nn.Module, kinds: set[type]) -> torch.nn.Module:
-        warnings.warn("will be removed", DeprecationWarning, stacklevel=2)
-        return model
-
-    def refusing(model: torch.nn.Module, kinds: set[type]) -> torch.nn.Module:
-        raise RuntimeError("didn't find engine for operation quantized::linear_prepack")
-
-    monkeypatch.setattr(torch.ao.quantization, "quantize_dynamic", deprecated, raising=False)
-    assert cpu._quantises()
-    monkeypatch.setattr(torch.ao.quantization, "quantize_dynamic", refusing)
-    assert not cpu._quantises()
-    monkeypatch.delattr(torch.ao.quantization, "quantize_dynamic")
-    assert not cpu._quantises()
 
 
 def test_a_precision_that_a_device_lacks_is_refused() -> None:

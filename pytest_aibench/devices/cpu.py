@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -42,12 +40,10 @@ class CpuDevice:
         """The machine's memory."""
         return memory_bytes()
 
-    @cached_property
+    @property
     def precisions(self) -> tuple[str, ...]:
-        """``fp32`` alone without torch; with it ``bf16``, and ``int8`` where quantising works."""
-        if why_no_torch():
-            return ("fp32",)
-        return ("fp32", "bf16", "int8") if _quantises() else ("fp32", "bf16")
+        """``fp32``, and ``bf16`` with torch."""
+        return ("fp32",) if why_no_torch() else ("fp32", "bf16")
 
     def synchronize(self) -> None:
         """Nothing to do: a call returns when its work is done."""
@@ -89,18 +85,3 @@ class CpuDevice:
         import torch
 
         return torch.device("cpu")
-
-
-def _quantises() -> bool:
-    """Whether torch can quantise a layer dynamically and run it; it is losing that ability."""
-    import torch
-
-    model = torch.nn.Sequential(torch.nn.Linear(1, 1))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            quantization: Any = torch.ao.quantization  # It has no annotations.
-            quantization.quantize_dynamic(model, {torch.nn.Linear})(torch.zeros(1, 1))
-    except (AttributeError, ImportError, RuntimeError):
-        return False
-    return True

@@ -12,7 +12,7 @@ from pytest_aibench.units import RATIO, format_interval, format_quantity
 CHECK_TABLE_WIDTH = 100
 
 _NOTHING = "-"
-_NARROWEST_NAME = 13
+_NARROWEST = 20
 _MOST_NAMES = 3
 _SEVERITY = {verdict.value: rank for rank, verdict in enumerate(Verdict)}
 
@@ -35,12 +35,16 @@ def summary_table(entries: Sequence[BenchmarkEntry], width: int) -> str:
 
 
 def _narrow_table(names: Sequence[str], entries: Sequence[BenchmarkEntry], width: int) -> str:
-    headers = ("device", "quality", "speed", "verdict")
-    rows = [_narrow_cells(entry) for entry in entries]
-    name_width = max(width - _width(_table(rows, headers)) - 2, _NARROWEST_NAME)
-    wrapped = ["\n".join(textwrap.wrap(name, name_width)) for name in names]
-    named = [(name, *row) for name, row in zip(wrapped, rows, strict=True)]
-    return _table(named, ("benchmark", *headers))
+    """Device and precision stand below the name, figures above their bounds."""
+    headers = ("quality", "speed", "verdict")
+    cells = [_cells(entry, "\n") for entry in entries]
+    name_width = max(width - _width(_table([row[2:] for row in cells], headers)) - 2, _NARROWEST)
+    rows = []
+    for name, (device, precision, *others) in zip(names, cells, strict=True):
+        lines = textwrap.wrap(name, name_width)
+        place = " ".join(word for word in (device, precision) if word != _NOTHING)
+        rows.append(("\n".join([*lines, place]), *others))
+    return _table(rows, ("benchmark", *headers))
 
 
 def not_judged_lines(entries: Sequence[BenchmarkEntry]) -> list[str]:
@@ -90,7 +94,7 @@ def _name(test: str, entry: BenchmarkEntry, several: bool) -> str:
     rest = "-".join(parameter for parameter in parameters if parameter not in shown)
     if not rest:
         return test
-    return f"{test}[{rest}]" if several else rest
+    return f"{test.removeprefix('test_')} {rest}" if several else rest
 
 
 def _cells(entry: BenchmarkEntry, gap: str) -> list[str]:
@@ -103,11 +107,6 @@ def _cells(entry: BenchmarkEntry, gap: str) -> list[str]:
         gap.join((_figure(speed), *_interval(speed), speed.bound)) if speed else _NOTHING,
         entry.verdict,
     ]
-
-
-def _narrow_cells(entry: BenchmarkEntry) -> list[str]:
-    device, precision, *others = _cells(entry, "\n")
-    return [f"{device}\n{precision}", *others]
 
 
 def _worst(checks: Iterable[CheckEntry]) -> CheckEntry | None:
