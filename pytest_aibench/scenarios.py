@@ -32,7 +32,7 @@ class Scenario:
     Attributes:
         min_duration: Shortest load, like ``"10 s"``; by default the effort decides.
         max_duration: The budget: the load ends here, decided or not.
-        min_queries: Fewest queries; by default what the judged percentile needs.
+        min_queries: Fewest queries, samples offline; by default what the judged percentile needs.
         seeds: Seeds of sample sets, sample order and arrival times.
         selection: How queries pick samples: at random, each once, each equally often, or always
             the same one.

@@ -10,7 +10,7 @@ rises with the load says where it crosses the share allowed, and within what int
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,16 +23,17 @@ from pytest_aibench.units import TIME, format_quantity
 
 Enough = Callable[[int, int], bool]
 
-# Found by simulation (tests/test_peak.py): with shorter or fewer replications the search ends while
-# their spread still looks too small, and the interval misses the peak more often.
-_OVER_PER_PROBE = 80
-_FEWEST_REPLICATIONS = 16
+# With fewer, a search that a budget cut short has no answer.
+_FEWEST_FITTED = 4
 
 # A narrower gap would be narrowed by chance: the replications find their way from here.
 _NARROW_RATIO = 1.1
 
 # Below one tolerance, so that the loads nearest to the answer do not keep its interval too wide.
 _WIDEST_SPREAD = 0.75
+
+# Where the share jumps within a few percent, wider steps would only see both sides of the jump.
+_WIDEST_STEP = 0.03
 
 # Within a factor of twenty of the share allowed, and at so many different loads.
 _NEAR_LOG_ODDS = 3.0
@@ -96,6 +97,10 @@ class PeakSettings:
         tolerance: Half-width of the interval, as a share of the answer, that ends the search.
         confidence: Confidence of the interval.
         max_queries: The budget; when it ends the search, the interval is wider than the tolerance.
+        over_per_probe: Queries that may miss the bound in a full probe. That of the default was
+            found by simulation, like the replications: with shorter or fewer ones the search ends
+            while their spread still looks too small, and the interval misses the peak more often.
+        replications: Fewest full probes at the boundary.
         seed: Seed of the first probe; each further probe takes the next number.
     """
 
@@ -107,6 +112,8 @@ class PeakSettings:
     tolerance: float = 0.03
     confidence: float = 0.95
     max_queries: int = 1_000_000
+    over_per_probe: int = 80
+    replications: int = 16
     seed: int = 0
 
     @property
@@ -115,9 +122,14 @@ class PeakSettings:
         return 1 - self.percentile
 
     @property
+    def step(self) -> float:
+        """How far apart the replications are at most, as a share of the load."""
+        return min(self.tolerance, _WIDEST_STEP)
+
+    @property
     def probe_queries(self) -> int:
         """Queries of a full probe."""
-        return math.ceil(_OVER_PER_PROBE / self.allowed)
+        return math.ceil(self.over_per_probe / self.allowed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +143,7 @@ class PeakResult:
         confidence: Confidence of the interval.
         curve: Every probe, in the order of running.
         n_queries: Queries spent.
+        stopped: Why the search ended.
     """
 
     rate: float
@@ -139,6 +152,28 @@ class PeakResult:
     confidence: float
     curve: tuple[ProbePoint, ...]
     n_queries: int
+    stopped: str
+
+
+class BudgetSpent(Exception):
+    """A probe raises this when its time is over before it is complete; the message says so."""
+
+
+class NoPeak(UserError):
+    """The search ended without an answer.
+
+    Attributes:
+        curve: Every probe, in the order of running.
+        met: The highest load that met the bound; None if none did.
+        certain: Whether the bound is met there with confidence, so that the peak is no lower.
+    """
+
+    def __init__(self, message: str, curve: Sequence[ProbePoint], *, certain: bool = False) -> None:
+        super().__init__(message)
+        self.curve = tuple(curve)
+        met = [point.result.rate for point in curve if point.verdict is Verdict.PASSED]
+        self.met = max(met, default=None)
+        self.certain = certain
 
 
 def find_peak(probe: Probe, settings: PeakSettings) -> PeakResult:
@@ -148,11 +183,15 @@ def find_peak(probe: Probe, settings: PeakSettings) -> PeakResult:
     sides of the estimated peak until its interval is narrow enough or the budget is spent.
 
     Raises:
-        UserError: The bound is missed at the lowest load, or met at the highest.
+        NoPeak: The bound is missed at the lowest load, or met at the highest, or a budget of time
+            was spent before the first replications.
     """
     search = _Search(probe, settings)
-    met, missed = search.narrow(*search.double())
-    crossing = search.replicate(math.sqrt(met * missed))
+    try:
+        met, missed = search.narrow(*search.double())
+        crossing, stopped = search.replicate(math.sqrt(met * missed))
+    except BudgetSpent as spent:
+        crossing, stopped = search.so_far(str(spent)), str(spent)
     low, high = search.interval(crossing)
     return PeakResult(
         rate=math.floor(crossing.load) if settings.whole else crossing.load,
@@ -161,6 +200,7 @@ def find_peak(probe: Probe, settings: PeakSettings) -> PeakResult:
         confidence=settings.confidence,
         curve=tuple(search.curve),
         n_queries=search.n_queries,
+        stopped=stopped,
     )
 
 
@@ -179,10 +219,10 @@ class _Search:
         met, rate = 0.0, self.settings.start
         while self._meets(rate):
             if rate >= self.settings.highest:
-                raise UserError(self._always_met())
+                raise NoPeak(self._always_met(), self.curve, certain=self._is_certain())
             met, rate = rate, min(2 * rate, self.settings.highest)
         if not met:
-            raise UserError(self._never_met())
+            raise NoPeak(self._never_met(), self.curve)
         return met, rate
 
     def narrow(self, met: float, missed: float) -> tuple[float, float]:
@@ -198,16 +238,23 @@ class _Search:
                 missed = middle
         return met, missed
 
-    def replicate(self, centre: float) -> Crossing:
-        """Replicate on both sides of the estimated peak until it is known well enough."""
-        loads = 2 * self._around(centre, _WIDEST_SPREAD * self.settings.tolerance)
+    def replicate(self, centre: float) -> tuple[Crossing, str]:
+        """Replicate on both sides of the estimated peak until it is known; why that is enough."""
+        loads = 2 * self._around(centre, _WIDEST_SPREAD * self.settings.step)
         while True:
             points = [self._run(load, _never, replication=True) for load in loads]
             crossing = self._fit()
-            if self._ends(crossing):
-                return crossing
+            if (reason := self._ends(crossing)) is not None:
+                return crossing, reason
             centre, spread = self._next(centre, crossing, points)
             loads = self._around(centre, spread)
+
+    def so_far(self, spent: str) -> Crossing:
+        """The crossing by the replications that there are."""
+        loads = [point.result.rate for point in self.curve if point.replication]
+        if len(loads) < _FEWEST_FITTED:
+            raise NoPeak(spent, self.curve) from None
+        return self._fit()
 
     def interval(self, crossing: Crossing) -> tuple[float, float]:
         """The fit's interval, widened to the nearest loads that met and missed the bound.
@@ -225,12 +272,17 @@ class _Search:
 
     def _meets(self, rate: float) -> bool:
         test = PercentileTest(self.settings.percentile)
-        most = _CLEARLY_OVER * _OVER_PER_PROBE
+        most = _CLEARLY_OVER * self.settings.over_per_probe
 
         def certain(n: int, over: int) -> bool:
             return over >= most or test.decide(n, over) is Verdict.PASSED
 
         return self._run(rate, certain, replication=False).verdict is Verdict.PASSED
+
+    def _is_certain(self) -> bool:
+        last = self.curve[-1].result
+        test = PercentileTest(self.settings.percentile)
+        return test.decide(last.n, last.over) is Verdict.PASSED
 
     def _run(self, rate: float, enough: Enough, *, replication: bool) -> ProbePoint:
         seed = self.settings.seed + len(self.curve)
@@ -264,28 +316,31 @@ class _Search:
             self.settings.confidence,
         )
 
-    def _ends(self, crossing: Crossing) -> bool:
-        if self.n_queries >= self.settings.max_queries:
-            return True
-        if sum(point.replication for point in self.curve) < _FEWEST_REPLICATIONS:
-            return False
+    def _ends(self, crossing: Crossing) -> str | None:
+        settings = self.settings
+        if self.n_queries >= settings.max_queries:
+            return f"the budget of {settings.max_queries} queries was spent"
+        if sum(point.replication for point in self.curve) < settings.replications:
+            return None
         low, high = self.interval(crossing)
-        if self.settings.whole and math.floor(low) == math.ceil(high) - 1:
-            return True
-        return high - low <= 2 * self.settings.tolerance * crossing.load
+        if settings.whole and math.floor(low) == math.ceil(high) - 1:
+            return "the interval is a single number"
+        if high - low <= 2 * settings.tolerance * crossing.load:
+            return f"the interval reaches at most {100 * settings.tolerance:g} % to each side"
+        return None
 
     def _next(
         self, centre: float, crossing: Crossing, points: list[ProbePoint]
     ) -> tuple[float, float]:
         """Where to replicate next, and how far apart: about one unit of log-odds to each side."""
-        tolerance = self.settings.tolerance
-        widest = _WIDEST_SPREAD * tolerance
+        step_size = self.settings.step
+        widest = _WIDEST_SPREAD * step_size
         verdicts = {point.verdict for point in points}
         if math.isinf(crossing.high) and len(verdicts) == 1:
-            step = tolerance if Verdict.PASSED in verdicts else -tolerance
+            step = step_size if Verdict.PASSED in verdicts else -step_size
             return centre * math.exp(step), widest
-        step = min(max(math.log(crossing.load / centre), -2 * tolerance), 2 * tolerance)
-        spread = max(1 / max(crossing.slope, 1 / widest), tolerance / 4)
+        step = min(max(math.log(crossing.load / centre), -2 * step_size), 2 * step_size)
+        spread = max(1 / max(crossing.slope, 1 / widest), step_size / 4)
         return centre * math.exp(step), spread
 
     def _around(self, centre: float, spread: float) -> list[float]:

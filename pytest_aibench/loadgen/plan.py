@@ -1,0 +1,101 @@
+"""The queries to come, read lazily: which samples, and when they are due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import repeat
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+Chunks = Iterator[IntArray]
+
+_PIECE = 4096
+
+
+class QueryPlan:
+    """A stream of queries that can be looked at before it is used up.
+
+    Args:
+        orders: Arrays of sample indices, shape (k, samples_per_query); k may change.
+        arrivals: Arrays of due times in ns from the begin, shape (k,); None where the answer to
+            one query brings the next.
+    """
+
+    def __init__(self, orders: Chunks, arrivals: Chunks | None = None) -> None:
+        self._orders = _Reader(orders)
+        self._arrivals = None if arrivals is None else _Reader(arrivals)
+
+    @property
+    def timed(self) -> bool:
+        """Whether queries have due times."""
+        return self._arrivals is not None
+
+    def peek(self, n: int) -> tuple[IntArray, IntArray | None]:
+        """Up to ``n`` of the next queries, of one size, with their due times; none at the end."""
+        queries = self._orders.peek(n)
+        if self._arrivals is None:
+            return queries, None
+        dues = self._arrivals.peek(len(queries))
+        return queries[: len(dues)], dues
+
+    def advance(self, n: int) -> None:
+        """Use up ``n`` of the queries peeked at."""
+        self._orders.advance(n)
+        if self._arrivals is not None:
+            self._arrivals.advance(n)
+
+    def overdue(self, elapsed_ns: int) -> IntArray:
+        """How late the queries are that fell due before now and were not issued, in ns.
+
+        This uses them up.
+        """
+        late = [np.empty(0, np.int64)]
+        while (dues := self.peek(_PIECE)[1]) is not None and len(dues) and dues[0] < elapsed_ns:
+            late.append(elapsed_ns - dues[dues < elapsed_ns])
+            self.advance(len(late[-1]))
+        return np.concatenate(late)
+
+
+class _Reader:
+    """Hands out arrays of any length in pieces of the length asked for."""
+
+    def __init__(self, chunks: Chunks) -> None:
+        self._chunks = chunks
+        self._chunk = np.empty(0, np.int64)
+        self._ahead: IntArray | None = None
+
+    def peek(self, n: int) -> IntArray:
+        """Up to ``n`` rows, fewer only where their width changes, none only at the end."""
+        while len(self._chunk) < n and self._read_on():
+            pass
+        return self._chunk[:n]
+
+    def advance(self, n: int) -> None:
+        self._chunk = self._chunk[n:]
+
+    def _read_on(self) -> bool:
+        ahead = next(self._chunks, None) if self._ahead is None else self._ahead
+        if not len(self._chunk) and ahead is not None:
+            self._chunk, self._ahead = ahead, None
+            return True
+        if ahead is None or ahead.shape[1:] != self._chunk.shape[1:]:
+            self._ahead = ahead
+            return False
+        self._chunk, self._ahead = np.concatenate([self._chunk, ahead]), None
+        return True
+
+
+def batches(indices: IntArray, size: int) -> Chunks:
+    """Cut sample indices into queries of ``size``, the last one perhaps smaller."""
+    whole = len(indices) // size * size
+    if whole:
+        yield indices[:whole].reshape(-1, size)
+    if whole < len(indices):
+        yield indices[whole:].reshape(1, -1)
+
+
+def all_due_at_begin() -> Chunks:
+    """Due times of queries that are all due at the begin."""
+    return repeat(np.zeros(_PIECE, np.int64))

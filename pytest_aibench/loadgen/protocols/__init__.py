@@ -1,0 +1,1 @@
+"""What HTTP endpoints speak: how samples become requests, and responses outputs."""
