@@ -1,47 +1,30 @@
 """AI benchmarks as tests: quality and speed asserted together, under MLPerf's load scenarios."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pytest_aibench.bounds import at_least, at_most
-    from pytest_aibench.errors import UserError
-    from pytest_aibench.loadgen.systems import BatchingServer
-    from pytest_aibench.scenarios import (
-        MultiStream,
-        Offline,
-        Scenario,
-        Seeds,
-        Server,
-        SingleStream,
-    )
-
-__all__ = [
-    "BatchingServer",
-    "MultiStream",
-    "Offline",
-    "Scenario",
-    "Seeds",
-    "Server",
-    "SingleStream",
-    "UserError",
-    "at_least",
-    "at_most",
-]
-
 _HOMES = {
     "BatchingServer": "loadgen.systems",
+    "HttpEndpoint": "loadgen.http_system",
+    "KServeV2": "loadgen.protocols.kserve_v2",
+    "MultiStream": "scenarios",
+    "Offline": "scenarios",
+    "OpenAIChat": "loadgen.protocols.openai",
+    "OpenAICompletions": "loadgen.protocols.openai",
+    "PlainJson": "loadgen.protocols.plain_json",
+    "Scenario": "scenarios",
+    "Seeds": "scenarios",
+    "Server": "scenarios",
+    "SingleStream": "scenarios",
+    "Slo": "loadgen.token_figures",
+    "TokenServer": "loadgen.token_systems",
     "UserError": "errors",
     "at_least": "bounds",
     "at_most": "bounds",
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import public names on first use: every pytest session imports this package."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'scenarios')}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

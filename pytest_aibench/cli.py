@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pytest_aibench import environment_command, mlperf_settings_command
+from pytest_aibench.doctor import command as doctor_command
 from pytest_aibench.errors import UserError
 
 
@@ -97,6 +99,21 @@ def _show(parsed: argparse.Namespace) -> int:
 
 
 COMMANDS = {
+    "doctor": Command(
+        "say what disturbs measurements on this machine",
+        doctor_command.add_arguments,
+        doctor_command.run,
+    ),
+    "env": Command(
+        "print what records say about this machine",
+        environment_command.add_arguments,
+        environment_command.run,
+    ),
+    "mlperf-settings": Command(
+        "print the settings of MLPerf's LoadGen for a scenario",
+        mlperf_settings_command.add_arguments,
+        mlperf_settings_command.run,
+    ),
     "schema": Command("print the JSON Schema of records", _no_arguments, _schema),
     "show": Command("print the summary of a stored run", _show_arguments, _show),
 }

@@ -24,6 +24,8 @@ _UNITS: dict[str, tuple[float, str]] = {
     "samples/s": (1.0, RATE),
     "queries/s": (1.0, "queries/s"),
     "tokens/s": (1.0, "tokens/s"),
+    "streams": (1.0, "streams"),
+    "x": (1.0, "x"),
     "J": (1.0, "J"),
     "B": (1.0, "B"),
     "KiB": (1024.0, "B"),

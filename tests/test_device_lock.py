@@ -174,3 +174,16 @@ def test_another_users_file_can_be_locked(
     monkeypatch.setattr("os.open", open_as_stranger)
     with exclusive("cpu", 0):
         assert "in use by another process" in message("cpu", 0)
+
+
+def test_waiting_names_the_holder_once() -> None:
+    said: list[str] = []
+    with (
+        exclusive("cpu", 0, uuid="one"),
+        pytest.raises(UserError),
+        exclusive("cpu", 0.25, uuid="one", say=said.append),
+    ):
+        pass
+    assert said == [f"waiting for device cpu, in use by process {os.getpid()}"]
+    with exclusive("cpu", 0, uuid="one", say=said.append):
+        assert len(said) == 1

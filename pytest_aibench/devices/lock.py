@@ -11,7 +11,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -52,19 +52,28 @@ else:
 
 
 @contextmanager
-def exclusive(device_id: str, timeout_s: float, *, uuid: str | None = None) -> Iterator[None]:
+def exclusive(
+    device_id: str,
+    timeout_s: float,
+    *,
+    uuid: str | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Iterator[None]:
     """Have a device alone while the block runs.
 
     Args:
         device_id: The device's name in messages; with the host, its identity without ``uuid``.
         timeout_s: How long to wait for another holder.
         uuid: The physical unit, which other processes may number differently.
+        say: Takes a line that tells whom it waits for, if it must wait.
 
     Raises:
         UserError: Another process held the device all the time.
     """
     descriptor = _open(_lock_file(device_id, uuid))
     try:
+        if say is not None and not _try_lock(descriptor):
+            say(f"waiting for device {device_id}, in use by {_holder(descriptor)}")
         _wait(descriptor, device_id, timeout_s)
         _sign(descriptor, str(os.getpid()))
         try:

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -23,6 +24,15 @@ def open_terminal(config: pytest.Config) -> TextIO | None:
         return open("CONOUT$" if os.name == "nt" else "/dev/tty", "w", encoding="utf-8")
     except OSError:
         return None
+
+
+def show_line(config: pytest.Config, text: str) -> None:
+    """Show a line at once, past pytest's capture, where this process shows anything."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    if reporter is not None:
+        with nullcontext() if capture is None else capture.global_and_fixture_disabled():
+            reporter.write_line(text)
 
 
 class Progress:

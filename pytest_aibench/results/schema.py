@@ -106,6 +106,7 @@ class LoadEntry:
         duration_s: From the start to the last completion.
         lateness: Percentiles of issued minus scheduled time, in ms, and of the generator's share.
         phases: Mean time per query in each phase of the model, in ms, where it has phases.
+        tokens: For token streams: answers, tokens, arrivals, and answers whose pace is unknown.
         histogram: Mergeable latency histogram: bucket lower edges in ns, and counts.
     """
 
@@ -117,7 +118,52 @@ class LoadEntry:
     duration_s: float | None
     lateness: dict[str, float | None] = field(default_factory=dict)
     phases: dict[str, float | None] = field(default_factory=dict)
+    tokens: dict[str, Json] = field(default_factory=dict)
     histogram: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeEntry:
+    """One load of a search for a peak, from an idle system.
+
+    Attributes:
+        load: Queries/s, or samples per query.
+        n_queries: Queries judged.
+        n_over: How many of them missed the latency bound.
+        percentile_ms: The judged latency percentile.
+        verdict: Whether the bound was met, without a confidence: ``passed`` or ``failed``.
+        replication: Whether it is one of the full probes at the boundary, behind the answer.
+    """
+
+    load: float | None
+    n_queries: int
+    n_over: int
+    percentile_ms: float | None
+    duration_s: float | None
+    verdict: str
+    replication: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakEntry:
+    """How the highest load within a latency bound was searched; the answer is in the metrics.
+
+    Attributes:
+        settings: The effective settings, the scenario's included.
+        unit: Unit of the loads: ``queries/s`` or ``streams``.
+        percentile: The judged latency percentile, as a fraction.
+        bound_ms: The latency bound.
+        stopped: Why the search ended.
+        curve: Every probe, in the order of running.
+    """
+
+    scenario: str
+    settings: dict[str, Json]
+    unit: str
+    percentile: float | None
+    bound_ms: float | None
+    stopped: str
+    curve: list[ProbeEntry]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +201,7 @@ class BenchmarkEntry:
     device: DeviceEntry | None = None
     dataset: DatasetEntry | None = None
     load: LoadEntry | None = None
+    peak: PeakEntry | None = None
     training: TrainingEntry | None = None
     metrics: dict[str, Metric] = field(default_factory=dict)
     correct: str = ""

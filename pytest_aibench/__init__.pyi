@@ -1,0 +1,17 @@
+from pytest_aibench.bounds import at_least as at_least
+from pytest_aibench.bounds import at_most as at_most
+from pytest_aibench.errors import UserError as UserError
+from pytest_aibench.loadgen.http_system import HttpEndpoint as HttpEndpoint
+from pytest_aibench.loadgen.protocols.kserve_v2 import KServeV2 as KServeV2
+from pytest_aibench.loadgen.protocols.openai import OpenAIChat as OpenAIChat
+from pytest_aibench.loadgen.protocols.openai import OpenAICompletions as OpenAICompletions
+from pytest_aibench.loadgen.protocols.plain_json import PlainJson as PlainJson
+from pytest_aibench.loadgen.systems import BatchingServer as BatchingServer
+from pytest_aibench.loadgen.token_figures import Slo as Slo
+from pytest_aibench.loadgen.token_systems import TokenServer as TokenServer
+from pytest_aibench.scenarios import MultiStream as MultiStream
+from pytest_aibench.scenarios import Offline as Offline
+from pytest_aibench.scenarios import Scenario as Scenario
+from pytest_aibench.scenarios import Seeds as Seeds
+from pytest_aibench.scenarios import Server as Server
+from pytest_aibench.scenarios import SingleStream as SingleStream

@@ -1,0 +1,225 @@
+"""Results as they stand in the record."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_aibench import datasets
+from pytest_aibench.bounds import CONFIDENCE, Check, Estimate
+from pytest_aibench.datasets import Dataset
+from pytest_aibench.inference.peak_result import PeakRun
+from pytest_aibench.inference.result import Answers, LoadResult
+from pytest_aibench.loadgen.histogram import from_latencies
+from pytest_aibench.loadgen.peak import ProbePoint
+from pytest_aibench.loadgen.percentiles import percentile_figure, percentile_index
+from pytest_aibench.loadgen.token_figures import token_summary
+from pytest_aibench.outcome import Outcome
+from pytest_aibench.quality.metrics import metric, metric_names
+from pytest_aibench.results.schema import (
+    CheckEntry,
+    DatasetEntry,
+    LoadEntry,
+    Metric,
+    NotJudged,
+    PeakEntry,
+    ProbeEntry,
+)
+from pytest_aibench.training.runner import TrainingRun
+
+PERCENTILES = (0.50, 0.90, 0.95, 0.97, 0.99, 0.999)
+"""Those that LoadGen reports."""
+
+
+def inference_fields(result: LoadResult | PeakRun, outcome: Outcome) -> dict[str, Any]:
+    """Fields of a benchmark's entry that a load, or a search for a peak, fills."""
+    if isinstance(result, PeakRun):
+        return _peak_fields(result, outcome)
+    return _load_fields(result, outcome)
+
+
+def _load_fields(result: LoadResult, outcome: Outcome) -> dict[str, Any]:
+    quality = _quality_fields(result.answers, outcome)
+    return {
+        "kind": "inference",
+        "load": _load_entry(result),
+        **quality,
+        "metrics": {**_performance(result), **quality["metrics"]},
+        "provenance": dict(result.provenance),
+    }
+
+
+def _peak_fields(result: PeakRun, outcome: Outcome) -> dict[str, Any]:
+    quality = _quality_fields(result.answers, outcome)
+    peak = _metric(result.found.peak, "higher")
+    return {
+        "kind": "inference",
+        "peak": _peak_entry(result),
+        **quality,
+        "metrics": {result.search.figure: peak, **quality["metrics"]},
+        "provenance": dict(result.provenance),
+    }
+
+
+def _quality_fields(answers: Answers, outcome: Outcome) -> dict[str, Any]:
+    judged = [check.name for check in outcome.checks if check.name in metric_names()]
+    return {
+        "dataset": _dataset_entry(answers.dataset),
+        "metrics": {name: _quality(answers, name) for name in judged},
+        "correct": _bits(answers.scores(judged[0])) if _complete(answers, judged) else "",
+    }
+
+
+def training_fields(run: TrainingRun, outcome: Outcome) -> dict[str, Any]:
+    """Fields of a benchmark's entry that a training fills."""
+    result, task = run.result, run.task
+    figures = {
+        result.metric: _metric(result.quality, metric(result.metric).better),
+        "time_to_quality_s": _metric(result.estimate("time_to_quality"), "lower"),
+        "epochs_to_quality": _metric(result.estimate("epochs_to_quality"), "lower"),
+        "throughput_samples_per_s": _metric(result.estimate("throughput"), "higher"),
+    }
+    return {
+        "kind": "training",
+        "dataset": _dataset_entry(datasets.get(task.dataset, "test")),
+        "training": result.entry(),
+        "metrics": figures,
+        "provenance": dict(task.provenance),
+    }
+
+
+def judged_fields(outcome: Outcome) -> dict[str, Any]:
+    """Fields of a benchmark's entry that its judgement fills."""
+    return {
+        "verdict": outcome.verdict.value,
+        "checks": [_check_entry(check) for check in outcome.checks],
+        "not_judged": [NotJudged(name=name, reason=why) for name, why in outcome.not_judged],
+        "violations": list(outcome.violations),
+    }
+
+
+def _check_entry(check: Check) -> CheckEntry:
+    return CheckEntry(
+        name=check.name,
+        value=check.estimate.value,
+        low=check.estimate.low,
+        high=check.estimate.high,
+        unit=check.estimate.unit,
+        bound=str(check.bound),
+        limit=check.limit,
+        margin=check.margin,
+        verdict=check.verdict.value,
+        reason=check.reason,
+    )
+
+
+def _dataset_entry(dataset: Dataset) -> DatasetEntry:
+    return DatasetEntry(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        split=dataset.split,
+        n_samples=len(dataset),
+        licence=dataset.licence,
+        source=dataset.source,
+    )
+
+
+def _load_entry(result: LoadResult) -> LoadEntry:
+    load = result.load
+    return LoadEntry(
+        scenario=result.scenario.name,
+        settings=dict(result.settings),
+        stopped=load.stopped,
+        n_queries=len(load.sizes),
+        n_samples=int(load.sizes.sum()),
+        duration_s=load.duration_s,
+        lateness={
+            **_percentiles_ms(load.lateness_ns, ""),
+            **_percentiles_ms(load.generator_lateness_ns, "generator_"),
+        },
+        phases=dict(result.phases_ms),
+        tokens={} if load.tokens is None else token_summary(load.tokens),
+        histogram=from_latencies(load.latency_ns).to_json(),
+    )
+
+
+def _peak_entry(result: PeakRun) -> PeakEntry:
+    scenario, found = result.search.scenario, result.found
+    return PeakEntry(
+        scenario=scenario.name,
+        settings=dict(result.settings),
+        unit=result.search.unit,
+        percentile=scenario.judged_percentile,
+        bound_ms=result.search.bound_s * 1e3,
+        stopped=found.stopped,
+        curve=[_probe_entry(point) for point in found.curve],
+    )
+
+
+def _probe_entry(point: ProbePoint) -> ProbeEntry:
+    probe = point.result
+    return ProbeEntry(
+        load=probe.rate,
+        n_queries=probe.n,
+        n_over=probe.over,
+        percentile_ms=probe.percentile_s * 1e3,
+        duration_s=probe.duration_s,
+        verdict=point.verdict.value,
+        replication=point.replication,
+    )
+
+
+def _percentiles_ms(values_ns: npt.NDArray[np.int64], prefix: str) -> dict[str, float | None]:
+    ordered = np.sort(values_ns) / 1e6
+    return {
+        f"{prefix}{percentile_figure(p)}_ms": float(ordered[percentile_index(len(ordered), p)])
+        for p in (0.50, 0.99)
+        if len(ordered)
+    }
+
+
+def _performance(result: LoadResult) -> dict[str, Metric]:
+    names = [*map(percentile_figure, PERCENTILES), "mean"]
+    figures = {f"{name}_ms": _metric(result.estimate(name), "lower", 1e3) for name in names}
+    figures["throughput_samples_per_s"] = _metric(result.estimate("throughput"), "higher")
+    return figures if result.load.tokens is None else {**figures, **_tokens(result)}
+
+
+def _tokens(result: LoadResult) -> dict[str, Metric]:
+    times = [f"{kind}_{figure}" for kind in ("ttft", "tpot", "itl") for figure in ("p50", "p99")]
+    figures = {f"{name}_ms": _metric(result.estimate(name), "lower", 1e3) for name in times}
+    shares = [] if result.slo is None else ["goodput", "goodput_qps"]
+    for name in ["tokens_per_s", *shares]:
+        figures[name] = _metric(result.estimate(name), "higher")
+    return figures
+
+
+def _quality(answers: Answers, name: str) -> Metric:
+    return _metric(answers.quality(name), metric(name).better)
+
+
+def _metric(estimate: Estimate, better: str, factor: float = 1.0) -> Metric:
+    value, low, high = (
+        None if figure is None else figure * factor
+        for figure in (estimate.value, estimate.low, estimate.high)
+    )
+    return Metric(
+        value=value,
+        low=low,
+        high=high,
+        confidence=None if low is None and high is None else CONFIDENCE,
+        n=estimate.n,
+        better=better,
+        why_open=estimate.why_open,
+    )
+
+
+def _complete(answers: Answers, judged: list[str]) -> bool:
+    return bool(judged) and answers.quality(judged[0]).value is not None
+
+
+def _bits(scores: npt.NDArray[np.float64]) -> str:
+    return base64.b64encode(np.packbits(scores == 1).tobytes()).decode("ascii")

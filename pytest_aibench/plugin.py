@@ -1,0 +1,98 @@
+"""The entry point: as little as a project without benchmarks can be asked to pay for.
+
+Options are defined when somebody names one, fixtures are registered when the first test module is
+collected, and all other hooks (see `hooks`) when a test asks for one of the fixtures.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+MARKS = (
+    "single_stream: a load of one sample at a time; set by the scenario parameter SingleStream()",
+    "multi_stream: a load of several samples at a time; set by the scenario MultiStream()",
+    "server: a load of Poisson arrivals; set by the scenario Server(target_qps=, latency_bound=)",
+    "offline: a load of all samples at once; set by the scenario parameter Offline()",
+    "train: a training to a quality target",
+    "micro: a measurement of one operation",
+    "dataset(name, split='test'): the data set that the dataset fixture gives",
+)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, Any, Any]:
+    """Define the options, if the command line, the environment or the ini file names one."""
+    if not _is_named(early_config, args):
+        return (yield)
+    from pytest_aibench import options
+
+    options.add_options(parser)
+    result = yield
+    options.add_device_alias(parser)
+    return result
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marks, and check the options."""
+    for line in MARKS:
+        config.addinivalue_line("markers", line)
+    if hasattr(config.option, "aibench_device"):
+        _register_hooks(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """Be ready for the records that workers will send: only they see the benchmarks."""
+    _register_hooks(config)
+
+
+def pytest_pycollect_makemodule(parent: pytest.Collector) -> None:
+    """Register the fixtures before the first test module is read."""
+    if not parent.config.pluginmanager.hasplugin("aibench-fixtures"):
+        from pytest_aibench import fixtures
+
+        fixtures.register(parent.config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run benchmarks once for each device and precision."""
+    if "aibench_device" in metafunc.fixturenames:
+        from pytest_aibench.stash import session_of
+
+        _register_hooks(metafunc.config)
+        session_of(metafunc.config).parametrize(metafunc)
+
+
+def pytest_exception_interact(
+    call: pytest.CallInfo[Any], report: pytest.CollectReport | pytest.TestReport
+) -> None:
+    """Show mistakes in the code of a test module in one line."""
+    ours = "pytest_aibench.errors" in sys.modules
+    if ours and call.excinfo is not None and isinstance(report, pytest.CollectReport):
+        from pytest_aibench.messages import shorten
+
+        shorten(report, call.excinfo)
+
+
+def _is_named(config: pytest.Config, args: list[str]) -> bool:
+    """Whether any of our options may be meant, or help is asked for."""
+    words = (*args, *os.environ)
+    if any(word.startswith(("--device", "-h", "--help")) for word in args):
+        return True
+    if any("aibench" in word.lower() for word in words):
+        return True
+    return config.inipath is not None and b"aibench" in config.inipath.read_bytes()
+
+
+def _register_hooks(config: pytest.Config) -> None:
+    from pytest_aibench import hooks
+
+    hooks.register(config)

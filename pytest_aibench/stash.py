@@ -1,0 +1,23 @@
+"""What the plugin keeps on pytest's config: the settings, and the benchmarks' session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_aibench.options import Settings
+    from pytest_aibench.session import BenchmarkSession
+
+SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
+_SESSION: pytest.StashKey[BenchmarkSession] = pytest.StashKey()
+
+
+def session_of(config: pytest.Config) -> BenchmarkSession:
+    """The benchmarks' session of this process, made when the first benchmark needs it."""
+    if _SESSION not in config.stash:
+        from pytest_aibench.session import BenchmarkSession
+
+        config.stash[_SESSION] = BenchmarkSession(config.stash[SETTINGS])
+    return config.stash[_SESSION]

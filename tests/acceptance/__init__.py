@@ -1,0 +1,1 @@
+"""The plugin as a user sees it: small projects, run from the command line to the record."""

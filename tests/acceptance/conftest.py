@@ -1,0 +1,60 @@
+"""A project of its own for each test, with a data set on which benchmarks take milliseconds."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from importlib import import_module
+
+import pytest
+
+from pytest_aibench.datasets import registry
+
+TINY = """
+import numpy as np
+from pytest_aibench.datasets import Dataset, register
+
+@register("tiny")
+def tiny(split):
+    samples = np.arange(50)
+    return Dataset("tiny", split, samples, samples % 10, "CC0-1.0", "counted")
+
+def right(samples):
+    return [sample % 10 for sample in samples]
+"""
+
+_WITHOUT = ("randomly", "cacheprovider", "benchmark", "hypothesispytest")
+"""Plugins that would shuffle the project's tests, leave files, or take their time."""
+
+# Projects run in this process, and pytester forgets what they import; these cannot be imported
+# twice.
+for module in ("pytest_aibench.session", "psutil", "pynvml", "scipy.special", "scipy.stats"):
+    import_module(module)
+with suppress(ImportError):
+    import_module("torch")
+
+
+@pytest.fixture
+def project(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> pytest.Pytester:
+    """A folder whose tests can use the data set ``tiny`` and the model ``tiny.right``.
+
+    Loads are quick and on the processor, unless a test says something else. Locks of devices are
+    its own, so that it need not wait for other sessions on this machine.
+    """
+    temporary = str(tmp_path_factory.mktemp("temporary"))
+    monkeypatch.setenv("TMPDIR", temporary)
+    monkeypatch.setattr(tempfile, "tempdir", temporary)
+    for name in [name for name in os.environ if name.startswith("AIBENCH_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AIBENCH_DEVICE", "cpu")
+    monkeypatch.setenv("AIBENCH_EFFORT", "quick")
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in _WITHOUT))
+    monkeypatch.setattr(registry, "_LOADERS", dict(registry._LOADERS))
+    pytester.makepyfile(tiny=TINY)
+    pytester.makeconftest("import tiny")
+    return pytester

@@ -1,0 +1,71 @@
+"""``aibench env``: the groups of a record's environment, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pytest_aibench.cli import main
+from pytest_aibench.results import environment
+from pytest_aibench.results.schema import Environment
+
+FACTS = Environment(
+    hw={"cpu_model": "a processor", "cpu_quota": 2.54321, "gpu_mig": ["1g.5gb", "2g.10gb"]},
+    unit={"hostname": "here"},
+    sw={"python": "CPython 3.12.1"},
+    subject={"dirty": True, "parents": []},
+    harness={},
+    state={
+        "before": {"load_1min": 9.0},
+        "after": {"load_1min": 0.25, "gpus": [{"power_w": 61.5}]},
+        "unavailable": {"git": "not in a git repository"},
+    },
+)
+
+
+@pytest.fixture(autouse=True)
+def _known_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    def collect(rootdir: object, harness: object, state_before: object) -> Environment:
+        assert (harness, state_before) == ({}, {})
+        return FACTS
+
+    monkeypatch.setattr(environment, "collect", collect)
+
+
+def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["env"]) == 0
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "group    fact             value",
+        "-------  ---------------  -----------------------",
+        "hw       cpu_model        a processor",
+        "         cpu_quota        2.543",
+        "         gpu_mig          1g.5gb, 2g.10gb",
+        "unit     hostname         here",
+        "sw       python           CPython 3.12.1",
+        "subject  dirty            yes",
+        "         parents          none",
+        "state    load_1min        0.25",
+        "         gpus.0.power_w   61.5",
+        "         unavailable.git  not in a git repository",
+    ]
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["env", "--json"]) == 0
+    groups = json.loads(capsys.readouterr().out)
+    assert list(groups) == ["hw", "unit", "sw", "subject", "harness", "state"]
+    assert groups["hw"] == FACTS.hw
+    assert groups["state"] == {
+        "load_1min": 0.25,
+        "gpus": [{"power_w": 61.5}],
+        "unavailable": {"git": "not in a git repository"},
+    }
+
+
+def test_this_machine(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.undo()
+    assert main(["env", "--json"]) == 0
+    groups = json.loads(capsys.readouterr().out)
+    assert groups["hw"]["cpu_threads"] >= 1
+    assert "pytest" in groups["sw"]
