@@ -53,6 +53,7 @@ def interrupt(project: pytest.Pytester, marker: str, *arguments: str) -> tuple[i
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        preexec_fn=_hear_interrupts,
     )
     try:
         _wait_for(project.path / marker)
@@ -61,6 +62,11 @@ def interrupt(project: pytest.Pytester, marker: str, *arguments: str) -> tuple[i
     finally:
         process.kill()
     return process.returncode, output.decode()
+
+
+def _hear_interrupts() -> None:
+    """Undo what a shell does to jobs in its background, where these tests may run."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait_for(path: Path) -> None:
