@@ -2,6 +2,8 @@
 
 _HOMES = {
     "BatchingServer": "loadgen.systems",
+    "Constant": "loadgen.arrivals",
+    "Gamma": "loadgen.arrivals",
     "HttpEndpoint": "loadgen.http_system",
     "KServeV2": "loadgen.protocols.kserve_v2",
     "MultiStream": "scenarios",
@@ -9,13 +11,17 @@ _HOMES = {
     "OpenAIChat": "loadgen.protocols.openai",
     "OpenAICompletions": "loadgen.protocols.openai",
     "PlainJson": "loadgen.protocols.plain_json",
+    "Ramp": "loadgen.arrivals",
+    "Replay": "loadgen.arrivals",
     "Scenario": "scenarios",
     "Seeds": "scenarios",
     "Server": "scenarios",
     "SingleStream": "scenarios",
     "Slo": "loadgen.token_figures",
+    "Steps": "loadgen.arrivals",
     "TokenServer": "loadgen.token_systems",
     "UserError": "errors",
+    "Users": "scenarios",
     "at_least": "bounds",
     "at_most": "bounds",
 }

@@ -1,6 +1,11 @@
 from pytest_aibench.bounds import at_least as at_least
 from pytest_aibench.bounds import at_most as at_most
 from pytest_aibench.errors import UserError as UserError
+from pytest_aibench.loadgen.arrivals import Constant as Constant
+from pytest_aibench.loadgen.arrivals import Gamma as Gamma
+from pytest_aibench.loadgen.arrivals import Ramp as Ramp
+from pytest_aibench.loadgen.arrivals import Replay as Replay
+from pytest_aibench.loadgen.arrivals import Steps as Steps
 from pytest_aibench.loadgen.http_system import HttpEndpoint as HttpEndpoint
 from pytest_aibench.loadgen.protocols.kserve_v2 import KServeV2 as KServeV2
 from pytest_aibench.loadgen.protocols.openai import OpenAIChat as OpenAIChat
@@ -15,3 +20,4 @@ from pytest_aibench.scenarios import Scenario as Scenario
 from pytest_aibench.scenarios import Seeds as Seeds
 from pytest_aibench.scenarios import Server as Server
 from pytest_aibench.scenarios import SingleStream as SingleStream
+from pytest_aibench.scenarios import Users as Users

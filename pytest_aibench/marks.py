@@ -17,6 +17,7 @@ _FIXES = {
     "multi_stream": "give settings to the scenario, like MultiStream(samples_per_query=8)",
     "server": "give settings to the scenario, like Server(target_qps=50, latency_bound='100 ms')",
     "offline": "give settings to the scenario, like Offline(samples=1000)",
+    "users": "give settings to the scenario, like Users(count=8, think_time='100 ms')",
     "train": "give settings to trainer.run",
     "micro": "give settings to the measurement",
 }

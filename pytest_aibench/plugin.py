@@ -16,8 +16,9 @@ import pytest
 MARKS = (
     "single_stream: a load of one sample at a time; set by the scenario parameter SingleStream()",
     "multi_stream: a load of several samples at a time; set by the scenario MultiStream()",
-    "server: a load of Poisson arrivals; set by the scenario Server(target_qps=, latency_bound=)",
+    "server: a load of random arrivals; set by the scenario Server(target_qps=, latency_bound=)",
     "offline: a load of all samples at once; set by the scenario parameter Offline()",
+    "users: a load of users who wait for answers and think; set by the scenario Users(count=)",
     "train: a training to a quality target",
     "micro: a measurement of one operation",
     "dataset(name, split='test'): the data set that the dataset fixture gives",

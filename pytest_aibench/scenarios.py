@@ -1,6 +1,7 @@
-"""The four MLPerf scenarios as values: hashable, printable, usable as pytest parameters.
+"""The scenarios as values: hashable, printable, usable as pytest parameters.
 
-Semantics follow MLPerf Inference LoadGen 6.0 and the inference rules of round v6.1.
+MLPerf's four follow MLPerf Inference LoadGen 6.0 and the inference rules of round v6.1; `Users`,
+and arrivals other than Poisson's, go beyond MLPerf.
 """
 
 from __future__ import annotations
@@ -8,10 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from pytest_aibench.errors import UserError
 from pytest_aibench.units import parse_duration_s
+
+if TYPE_CHECKING:
+    from pytest_aibench.loadgen.arrivals import Arrivals
 
 Selection = Literal["random", "unique", "equal_issue", "same"]
 
@@ -48,13 +52,13 @@ class Scenario:
     selection: Selection = "random"
 
     def __post_init__(self) -> None:
-        for option in ("min_duration", "max_duration", "latency_bound"):
+        for option in ("min_duration", "max_duration", "latency_bound", "think_time"):
             text = getattr(self, option, None)
             if text is not None:
                 parse_duration_s(text, option)
         _check_budget(self.min_duration, self.max_duration)
         _check_percentile(self.judged_percentile)
-        for option in ("min_queries", "samples_per_query", "samples", "max_async"):
+        for option in ("min_queries", "samples_per_query", "samples", "max_async", "count"):
             _check_count(option, getattr(self, option, None))
         _check_selection(self.selection)
 
@@ -62,6 +66,11 @@ class Scenario:
     def id(self) -> str:
         """Short text for node ids: the name, and what tells apart two of the same name."""
         return self.name
+
+    @property
+    def ends(self) -> bool:
+        """Whether the load has an end of its own; then it is never ended early."""
+        return False
 
     @property
     def judged_percentile(self) -> float:
@@ -110,11 +119,13 @@ class MultiStream(Scenario):
 
 @dataclass(frozen=True, kw_only=True)
 class Server(Scenario):
-    """Queries of one sample at Poisson arrivals; metric: 99th percentile latency under a bound.
+    """Queries of one sample at random arrivals; metric: 99th percentile latency under a bound.
 
     Latency counts from the scheduled arrival, so a system that falls behind is charged for it.
 
     Attributes:
+        target_qps: Mean rate of MLPerf's Poisson arrivals.
+        arrivals: Other arrivals in their place, like ``Gamma(qps=50, burstiness=0.5)``.
         coalesce: Hand queries that are due at the same time to the system in one call.
         max_async: End the load when more queries than this are unanswered; by default never.
     """
@@ -124,24 +135,34 @@ class Server(Scenario):
         "throughput": "in the server scenario target_qps sets the rate; judge a latency percentile"
     }
 
-    target_qps: float
+    target_qps: float | None = None
+    arrivals: Arrivals | None = None
     latency_bound: str
     percentile: float = 0.99
     coalesce: bool = False
     max_async: int | None = None
 
     def __post_init__(self) -> None:
-        rate = self.target_qps
-        if not isinstance(rate, Real) or not 0 < rate < math.inf:
+        if self.arrivals is None:
+            _check_rate(self.target_qps)
+        elif self.target_qps is not None:
+            raise UserError("give target_qps or arrivals, not both: arrivals have their own rate")
+        elif not hasattr(self.arrivals, "chunks"):
             raise UserError(
-                f"target_qps={rate!r} must be a number of queries per second above zero"
+                f"arrivals={self.arrivals!r}: use Constant, Gamma, Ramp, Steps or Replay"
             )
         Scenario.__post_init__(self)
 
     @property
     def id(self) -> str:
-        """``server-50qps``."""
-        return f"{self.name}-{self.target_qps:.10g}qps"
+        """``server-50qps``, or ``server-gamma-50qps-0.5`` with the arrivals and their settings."""
+        load = f"{self.target_qps:.10g}qps" if self.arrivals is None else self.arrivals.id
+        return f"{self.name}-{load}"
+
+    @property
+    def ends(self) -> bool:
+        """Whether the arrivals end."""
+        return self.arrivals is not None and self.arrivals.ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +179,44 @@ class Offline(Scenario):
     }
 
     samples: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Users(Scenario):
+    """A closed loop: users ask, wait for the answer, think; metric: 99th percentile latency.
+
+    Latency counts from the moment a user asks, which is one think time after the last answer. The
+    users' first queries are spread evenly over one think time, so that they do not march in step.
+
+    Attributes:
+        count: Number of users; each has at most one query of one sample unanswered.
+        think_time: From an answer to the same user's next query, like ``"100 ms"``; by default
+            none.
+    """
+
+    name: ClassVar[str] = "users"
+
+    count: int
+    think_time: str | None = None
+    latency_bound: str | None = None
+    percentile: float = 0.99
+
+    @property
+    def id(self) -> str:
+        """``users-8``."""
+        return f"{self.name}-{self.count}"
+
+    @property
+    def think_time_s(self) -> float:
+        """The think time in seconds."""
+        return 0.0 if self.think_time is None else parse_duration_s(self.think_time, "think_time")
+
+
+def _check_rate(rate: float | None) -> None:
+    if rate is None:
+        raise UserError("a server needs target_qps=50 or arrivals=Gamma(qps=50, burstiness=0.5)")
+    if not isinstance(rate, Real) or not 0 < rate < math.inf:
+        raise UserError(f"target_qps={rate!r} must be a number of queries per second above zero")
 
 
 def _check_budget(min_duration: str | None, max_duration: str | None) -> None:

@@ -70,6 +70,16 @@ def test_a_missed_bound_ends_a_load_at_once_and_a_met_one_after_the_shortest_dur
     assert rule.look(journal_at(100, last), 1200) == ("certain" if ends else None)
 
 
+def test_a_load_of_whole_sets_ends_with_a_whole_set() -> None:
+    rule = StopRule(min_queries=3, min_duration_ns=10, budget_ns=5000, set_size=4)
+    assert rule.look(journal_at(100, 105, 110), 200) is None
+    assert rule.look(journal_at(100, 105, 110, 115), 200) == "4 queries in 100 ns were enough"
+    assert rule.look(journal_at(100, 105, 110, 115, 120), 200) is None
+    assert rule.look(journal_at(100, 105, 110), 5100) == "the budget of 5 µs was spent"
+    assert [rule.n_left_of_set(n) for n in (0, 1, 3, 4)] == [4, 3, 1, 4]
+    assert RULE.n_left_of_set(10**6) > 10**9
+
+
 def test_an_open_decision_goes_on_to_the_budget() -> None:
     rule = StopRule(min_queries=1, min_duration_ns=0, budget_ns=5000, decide=lambda journal: None)
     assert rule.look(journal_at(100, 4000), 5000) is None

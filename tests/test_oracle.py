@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -286,9 +287,9 @@ def test_a_crash_is_reported() -> None:
     raising = replace(GOOD, delays_s=[-1.0])
     with pytest.raises(OracleError) as error:
         run_official([GOOD, raising])
-    assert str(error.value).startswith(
-        "the official LoadGen ended in run 2 of 2 (Offline) with status -11: "
-    )
+    # It dies of SIGSEGV, or of SIGABRT when two of its threads fail at once.
+    ended = r"the official LoadGen ended in run 2 of 2 \(Offline\) with status -(11|6): "
+    assert re.match(ended, str(error.value))
 
 
 @pytest.mark.oracle

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_aibench.loadgen.plan import QueryPlan, all_due_at_begin, batches
+from pytest_aibench.loadgen.users import ThinkingUsers
 
 IntArray = npt.NDArray[np.int64]
 
@@ -81,3 +82,35 @@ def test_batches_cover_all_samples_once() -> None:
     assert [chunk.tolist() for chunk in chunks] == [[[0, 1, 2, 3], [4, 5, 6, 7]], [[8, 9]]]
     assert [chunk.tolist() for chunk in batches(np.arange(2), 4)] == [[[0, 1]]]
     assert [chunk.tolist() for chunk in batches(np.arange(4), 4)] == [[[0, 1, 2, 3]]]
+
+
+@given(st.integers(0, 2000), st.integers(-1, 2001))
+def test_queries_that_have_fallen_due_are_counted(n: int, elapsed: int) -> None:
+    plan = QueryPlan(orders(n, 100), arrivals(list(range(n)), 30))
+    assert plan.n_due(elapsed) == min(n, elapsed + 1)
+    assert len(plan.peek(n)[0]) == n
+
+
+def test_a_plan_says_what_it_ran_out_of() -> None:
+    few = QueryPlan(orders(10, 3), arrivals([0, 5], 2))
+    assert not few.out_of_arrivals
+    few.advance(len(few.peek(9)[0]))
+    assert few.out_of_arrivals
+    assert not few.out_of_samples
+    in_turn = QueryPlan(orders(1, 1))
+    in_turn.advance(len(in_turn.peek(9)[0]))
+    assert in_turn.out_of_samples
+    assert not in_turn.out_of_arrivals
+
+
+def test_users_who_wait_for_answers_have_not_run_out() -> None:
+    plan = QueryPlan(orders(10, 3), ThinkingUsers(2, 10))
+    for due in (0, 5):
+        assert plan.peek(4)[1] == [due]
+        plan.advance(1)
+    assert not len(plan.peek(4)[0])
+    assert not plan.out_of_arrivals
+    assert plan.users is not None
+    plan.users.answered(9)
+    plan.users.answered(7)
+    assert plan.peek(4)[1] == [17]

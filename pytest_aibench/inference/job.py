@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,29 @@ from pytest_aibench.bounds import Violation
 from pytest_aibench.datasets.library import SampleLibrary
 from pytest_aibench.inference.agreement import not_a_number
 from pytest_aibench.inference.quiet import undisturbed
-from pytest_aibench.loadgen.arrivals import Poisson
-from pytest_aibench.loadgen.effort import Effort, StopRule
+from pytest_aibench.loadgen.arrivals import Arrivals, Poisson
+from pytest_aibench.loadgen.effort import FOR_EVER_NS, Effort, StopRule
 from pytest_aibench.loadgen.engine import Engine
 from pytest_aibench.loadgen.journal import Answers, EveryAnswer, Load, SampledAnswers, no_load
-from pytest_aibench.loadgen.order import OrderSettings, Selection, query_chunks, sample_sets
+from pytest_aibench.loadgen.order import (
+    OrderSettings,
+    Selection,
+    equal_issue_min_queries,
+    query_chunks,
+    sample_sets,
+)
 from pytest_aibench.loadgen.plan import Chunks, QueryPlan, all_due_at_begin, batches
 from pytest_aibench.loadgen.systems import ConcurrentSystem, InlineSystem
 from pytest_aibench.loadgen.throughput import MIN_CALLS
-from pytest_aibench.scenarios import MultiStream, Offline, Scenario, Server
+from pytest_aibench.loadgen.users import ThinkingUsers
+from pytest_aibench.scenarios import (
+    MultiStream,
+    Offline,
+    Scenario,
+    Server,
+    SingleStream,
+    Users,
+)
 
 ANSWERS_COMPARED = 1024
 """Answers given under load that are kept for comparison with the accuracy pass."""
@@ -34,7 +48,7 @@ OFFICIAL_OFFLINE_SAMPLES = 24_576
 _WARM_UP_QUERIES = 10
 _CHUNK = 1024
 _ARRIVALS = 256  # few, because they are made while queries fall due
-_TO_THE_END = StopRule(min_queries=1, min_duration_ns=2**62, budget_ns=None)
+_TO_THE_END = StopRule(min_queries=1, min_duration_ns=FOR_EVER_NS, budget_ns=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +124,7 @@ class Job:
     ) -> LoadPass:
         """Warm up, then load the system; a system that broke a rule before is not loaded."""
         __tracebackhide__ = True
+        rule = self._rule(scenario, rule)
         order = OrderSettings(
             total=self.library.total_count,
             performance_count=self.library.performance_count,
@@ -155,10 +170,18 @@ class Job:
     ) -> QueryPlan:
         if isinstance(scenario, Offline):
             return self._all_at_once(next(query_chunks(order, samples, 1))[0])
-        arrivals: Chunks | None = None
+        orders = self._orders(order, samples)
         if isinstance(scenario, Server):
-            arrivals = Poisson(scenario.target_qps).chunks(scenario.seeds.schedule, _ARRIVALS)
-        return QueryPlan(self._orders(order, samples), arrivals)
+            return QueryPlan(
+                orders,
+                _arrivals(scenario).chunks(scenario.seeds.schedule, _ARRIVALS),
+                coalesce=scenario.coalesce,
+                max_async=scenario.max_async,
+            )
+        if isinstance(scenario, Users):
+            think_ns = round(scenario.think_time_s * 1e9)
+            return QueryPlan(orders, ThinkingUsers(scenario.count, think_ns))
+        return QueryPlan(orders)
 
     def _orders(self, order: OrderSettings, samples: npt.NDArray[np.int64]) -> Chunks:
         if order.offline:
@@ -168,6 +191,15 @@ class Job:
     def _all_at_once(self, indices: npt.NDArray[np.int64]) -> QueryPlan:
         return QueryPlan(batches(indices, self.max_batch), all_due_at_begin())
 
+    def _rule(self, scenario: Scenario, rule: StopRule) -> StopRule:
+        """Under equal issue, queries of one sample end with a whole pass over the loaded ones."""
+        if scenario.selection != "equal_issue" or isinstance(scenario, Offline):
+            return rule
+        loaded = self.library.performance_count
+        if isinstance(scenario, SingleStream):
+            rule = replace(rule, min_queries=equal_issue_min_queries(rule.min_queries, loaded))
+        return replace(rule, set_size=loaded)
+
     def _samples_per_query(
         self, scenario: Scenario, rule: StopRule, effort: Effort, samples_per_s: float
     ) -> int:
@@ -175,29 +207,48 @@ class Job:
             return scenario.samples_per_query
         if not isinstance(scenario, Offline):
             return 1
-        if scenario.samples is not None:
-            return scenario.samples
-        return self._offline_samples(rule, effort, samples_per_s)
+        loaded = self.library.performance_count
+        if scenario.selection == "unique":
+            return loaded
+        count = scenario.samples or self._samples_to_last(scenario, rule, effort, samples_per_s)
+        return math.ceil(count / loaded) * loaded if scenario.selection == "equal_issue" else count
 
-    def _offline_samples(self, rule: StopRule, effort: Effort, samples_per_s: float) -> int:
+    def _samples_to_last(
+        self, scenario: Offline, rule: StopRule, effort: Effort, samples_per_s: float
+    ) -> int:
         """As many as fill the shortest duration at the speed of the accuracy pass, and a tenth."""
-        fewest = max(self.library.performance_count, MIN_CALLS * self.max_batch)
-        if not effort.sequential:
-            fewest = max(fewest, OFFICIAL_OFFLINE_SAMPLES)
+        fewest = scenario.min_queries or self._fewest_offline(effort)
         if math.isinf(samples_per_s):
             return fewest
         return max(fewest, math.ceil(1.1 * rule.min_duration_ns / 1e9 * samples_per_s))
 
+    def _fewest_offline(self, effort: Effort) -> int:
+        fewest = max(self.library.performance_count, MIN_CALLS * self.max_batch)
+        return fewest if effort.sequential else max(fewest, OFFICIAL_OFFLINE_SAMPLES)
+
     def _settings(self, scenario: Scenario, rule: StopRule, order: OrderSettings) -> dict[str, Any]:
         return {
             **asdict(scenario),
+            **_arrival_settings(scenario),
             "min_queries": rule.min_queries,
-            "min_duration_s": rule.min_duration_ns / 1e9,
+            "min_duration_s": None if scenario.ends else rule.min_duration_ns / 1e9,
             "budget_s": None if rule.budget_ns is None else rule.budget_ns / 1e9,
             "samples_per_query": order.samples_per_query,
             "performance_samples": self.library.performance_count,
             "max_batch": self.max_batch,
         }
+
+
+def _arrivals(scenario: Server) -> Arrivals:
+    """The scenario's arrivals; by default MLPerf's."""
+    return scenario.arrivals or Poisson(scenario.target_qps or 0.0)
+
+
+def _arrival_settings(scenario: Scenario) -> dict[str, Any]:
+    if not isinstance(scenario, Server):
+        return {}
+    arrivals = _arrivals(scenario)
+    return {"arrivals": {"process": arrivals.process, **asdict(arrivals)}}
 
 
 def _first(orders: Chunks, n: int) -> Chunks:

@@ -7,24 +7,25 @@ import numpy as np
 from pytest_aibench.bounds import Violation
 from pytest_aibench.loadgen.journal import Stamps
 from pytest_aibench.loadgen.percentiles import percentile_index
-from pytest_aibench.scenarios import Scenario, Server
-from pytest_aibench.units import format_quantity, parse_duration_s
+from pytest_aibench.scenarios import Scenario, Server, Users
+from pytest_aibench.units import format_quantity
 
 MOST_GENERATOR_LATENESS = 0.1
 """Share of the latency bound that the generator's own p99 lateness may take."""
 
 
 def late_generator(scenario: Scenario, lateness_ns: Stamps) -> tuple[Violation, ...]:
-    """A violation when the generator, not the model, spoilt the latencies of a server run.
+    """A violation when the generator, not the model, spoilt latencies that count from due times.
 
     Args:
         scenario: How the load was made.
         lateness_ns: The generator's own lateness of each query, see `Load`.
     """
     lateness = np.sort(lateness_ns) / 1e9
-    if not isinstance(scenario, Server) or not len(lateness):
+    bound_s = scenario.latency_bound_s
+    if not isinstance(scenario, (Server, Users)) or bound_s is None or not len(lateness):
         return ()
-    allowed_s = MOST_GENERATOR_LATENESS * parse_duration_s(scenario.latency_bound, "latency_bound")
+    allowed_s = MOST_GENERATOR_LATENESS * bound_s
     p99_s = float(lateness[percentile_index(len(lateness), 0.99)])
     if p99_s <= allowed_s:
         return ()

@@ -111,7 +111,7 @@ class PeakSearch:
         return PeakSettings(
             percentile=self.scenario.judged_percentile,
             bound_s=self.bound_s,
-            start=self.scenario.target_qps if isinstance(self.scenario, Server) else 1.0,
+            start=getattr(self.scenario, "target_qps", None) or 1.0,
             highest=self.highest,
             whole=not server,
             tolerance=self.tolerance,
@@ -150,6 +150,8 @@ def peak_search(
             "or MultiStream(latency_bound=…)"
         )
     default = PEAK_EFFORTS[effort.name]
+    if isinstance(scenario, Server) and scenario.arrivals is not None:
+        raise UserError(f"find_peak cannot search {scenario.id}: give target_qps, not arrivals")
     most = HIGHEST_QPS if isinstance(scenario, Server) else HIGHEST_STREAMS
     search = PeakSearch(
         scenario=scenario,

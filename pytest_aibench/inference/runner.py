@@ -206,7 +206,7 @@ class LoadGenerator:
         )
 
     def _watch(self, scenario: Scenario, bounds: Mapping[str, Bound]) -> SequentialDecision | None:
-        if self.audit or not self.effort.sequential:
+        if self.audit or not self.effort.sequential or scenario.ends:
             return None
         return SequentialDecision(
             {name: bound for name, bound in bounds.items() if excluded(scenario, name) is None}

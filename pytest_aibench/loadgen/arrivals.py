@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 from numbers import Real
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,20 @@ _Number = TypeVar("_Number", np.int64, np.float64)
 
 
 class Arrivals(Protocol):
-    """A process that says when queries arrive."""
+    """A process that says when queries arrive: a dataclass whose fields are its settings.
+
+    Attributes:
+        process: Its name.
+        ends: Whether the arrivals end by themselves.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    process: ClassVar[str]
+    ends: ClassVar[bool]
+
+    @property
+    def id(self) -> str:
+        """Short text for node ids, one for each process and its settings."""
 
     def chunks(self, seed: int, size: int) -> Iterator[IntArray]:
         """Arrival times in ns from the start, ascending, in arrays of up to ``size``.
@@ -40,10 +53,18 @@ class Arrivals(Protocol):
 class Poisson:
     """Independent arrivals at a mean rate, as LoadGen's server scenario schedules them."""
 
+    process: ClassVar[str] = "poisson"
+    ends: ClassVar[bool] = False
+
     qps: float
 
     def __post_init__(self) -> None:
         _check_above_zero("qps", self.qps)
+
+    @property
+    def id(self) -> str:
+        """Short text, see `Arrivals`."""
+        return f"{self.process}-{self.qps:.10g}qps"
 
     def chunks(self, seed: int, size: int) -> Iterator[IntArray]:
         """Arrival times, see `Arrivals`."""
@@ -55,10 +76,18 @@ class Poisson:
 class Constant:
     """Evenly spaced arrivals; the seed has no effect."""
 
+    process: ClassVar[str] = "constant"
+    ends: ClassVar[bool] = False
+
     qps: float
 
     def __post_init__(self) -> None:
         _check_above_zero("qps", self.qps)
+
+    @property
+    def id(self) -> str:
+        """Short text, see `Arrivals`."""
+        return f"{self.process}-{self.qps:.10g}qps"
 
     def chunks(self, seed: int, size: int) -> Iterator[IntArray]:
         """Arrival times, see `Arrivals`."""
@@ -77,12 +106,20 @@ class Gamma:
             root.
     """
 
+    process: ClassVar[str] = "gamma"
+    ends: ClassVar[bool] = False
+
     qps: float
     burstiness: float
 
     def __post_init__(self) -> None:
         _check_above_zero("qps", self.qps)
         _check_above_zero("burstiness", self.burstiness)
+
+    @property
+    def id(self) -> str:
+        """Short text, see `Arrivals`."""
+        return f"{self.process}-{self.qps:.10g}qps-{self.burstiness:.10g}"
 
     def chunks(self, seed: int, size: int) -> Iterator[IntArray]:
         """Arrival times, see `Arrivals`."""
@@ -98,6 +135,9 @@ class Gamma:
 class Ramp:
     """Poisson arrivals whose rate moves evenly from ``start_qps`` to ``end_qps``, then end."""
 
+    process: ClassVar[str] = "ramp"
+    ends: ClassVar[bool] = True
+
     start_qps: float
     end_qps: float
     duration: str
@@ -107,6 +147,13 @@ class Ramp:
             if not isinstance(qps, Real) or not 0 <= qps < math.inf:
                 raise UserError(f"rate {qps!r} must be a number of queries per second, 0 or more")
         parse_duration_s(self.duration, "duration")
+
+    @property
+    def id(self) -> str:
+        """Short text, see `Arrivals`."""
+        return (
+            f"{self.process}-{self.start_qps:.10g}-{self.end_qps:.10g}qps-{_compact(self.duration)}"
+        )
 
     def chunks(self, seed: int, size: int) -> Iterator[IntArray]:
         """Arrival times, see `Arrivals`."""
@@ -121,12 +168,21 @@ class Steps:
         steps: Rate in queries per second and duration, like ``((10, "30 s"), (50, "5 s"))``.
     """
 
+    process: ClassVar[str] = "steps"
+    ends: ClassVar[bool] = True
+
     steps: tuple[tuple[float, str], ...]
 
     def __post_init__(self) -> None:
         if not self.steps:
             raise UserError("steps is empty: give rates and durations, like ((10, '30 s'),)")
         self._pieces()
+
+    @property
+    def id(self) -> str:
+        """Short text, see `Arrivals`."""
+        steps = [f"{qps:.10g}qps_{_compact(duration)}" for qps, duration in self.steps]
+        return "-".join([self.process, *steps])
 
     def chunks(self, seed: int, size: int) -> Iterator[IntArray]:
         """Arrival times, see `Arrivals`."""
@@ -144,7 +200,15 @@ class Replay:
         path: File with one arrival per line, in seconds from the start, ascending.
     """
 
+    process: ClassVar[str] = "replay"
+    ends: ClassVar[bool] = True
+
     path: str
+
+    @property
+    def id(self) -> str:
+        """Short text, see `Arrivals`."""
+        return f"{self.process}-{self.path}"
 
     def chunks(self, seed: int, size: int) -> Iterator[IntArray]:
         """Arrival times, see `Arrivals`; the seed has no effect.
@@ -217,6 +281,10 @@ def _parse_time_s(text: str, previous_s: float, where: str) -> float:
     if time_s < previous_s:
         raise UserError(f"{where}: {text!r} comes before the time above it: sort the times")
     return time_s
+
+
+def _compact(duration: str) -> str:
+    return "".join(duration.split())
 
 
 def _check_above_zero(name: str, value: float) -> None:

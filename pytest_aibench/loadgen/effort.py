@@ -16,6 +16,12 @@ SLICE_NS = 200_000_000
 
 MOST_QUERIES_BETWEEN_LOOKS = 1024
 
+MOST_QUERIES = 2**62
+"""More than any load has."""
+
+FOR_EVER_NS = 2**62
+"""Longer than any load lasts."""
+
 Decide = Callable[[Journal], "tuple[Verdict, str] | None"]
 
 
@@ -77,6 +83,8 @@ class StopRule:
         min_queries: Fewest queries of a load whose bounds are not decided earlier.
         min_duration_ns: Shortest duration, likewise.
         budget_ns: End of the budget; None for none.
+        set_size: The load ends only after a multiple of so many queries, unless the budget ends
+            it; None for any number.
         decide: Says that the bounds are certainly met or missed, and why; None while open.
     """
 
@@ -84,6 +92,11 @@ class StopRule:
     min_duration_ns: int
     budget_ns: int | None
     decide: Decide | None = None
+    set_size: int | None = None
+
+    def n_left_of_set(self, n_issued: int) -> int:
+        """How many more queries may be issued before the load may end: at least 1."""
+        return MOST_QUERIES if self.set_size is None else self.set_size - n_issued % self.set_size
 
     def n_until_look(self, n_issued: int) -> int:
         """How many more queries to issue before the next look."""
@@ -104,7 +117,7 @@ class StopRule:
         """Why the load ends now, or None to go on."""
         journal.looked_at = now
         elapsed = now - journal.begin
-        if len(journal):
+        if len(journal) and not len(journal) % (self.set_size or 1):
             last = (journal.due or journal.issued)[-1] - journal.begin
             reason = self._enough(journal, elapsed, last >= self.min_duration_ns)
             if reason is not None:
@@ -129,7 +142,13 @@ def stop_rule(
     min_queries: int,
     decide: Decide | None = None,
 ) -> StopRule:
-    """The rule for a scenario at an effort; the scenario's own settings go first."""
+    """The rule for a scenario at an effort; the scenario's own settings go first.
+
+    A load with an end of its own goes on to it, whatever the effort: what it showed before says
+    nothing about the rest.
+    """
+    if scenario.ends:
+        return _to_the_end(scenario, min_queries)
     shortest, budget = effort.min_duration_s, effort.budget_s
     if scenario.min_duration is not None:
         shortest = parse_duration_s(scenario.min_duration, "min_duration")
@@ -142,4 +161,13 @@ def stop_rule(
         min_duration_ns=int(shortest * 1e9),
         budget_ns=None if budget is None else int(budget * 1e9),
         decide=decide if effort.sequential else None,
+    )
+
+
+def _to_the_end(scenario: Scenario, min_queries: int) -> StopRule:
+    budget = scenario.max_duration
+    return StopRule(
+        min_queries=scenario.min_queries or min_queries,
+        min_duration_ns=FOR_EVER_NS,
+        budget_ns=None if budget is None else int(parse_duration_s(budget, "max_duration") * 1e9),
     )

@@ -1,14 +1,16 @@
 """Issues queries on time and records what happened to them.
 
 Two disciplines cover all scenarios. *In turn*: the answer to one query brings the next (single
-stream, multi-stream). *Timed*: each query has a due time (server; offline, where all are due at
-the begin). Each exists for systems that answer inline and for those that answer later.
+stream, multi-stream). *Timed*: each query has a due time (server; users, whose due times follow
+from the answers; offline, where all are due at the begin). Each exists for systems that answer
+inline and for those that answer later. Timed queries that have fallen due may go in one call.
 """
 
 from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from queue import Empty, SimpleQueue
@@ -36,6 +38,8 @@ from pytest_aibench.loadgen.systems import (
     Query,
     Respond,
 )
+from pytest_aibench.loadgen.tokens import TokenTrace
+from pytest_aibench.loadgen.users import ThinkingUsers
 
 GAP_NS = 400_000
 """A wait for a due time that is long enough to look in without making the query late."""
@@ -51,6 +55,9 @@ POLLS = 50
 
 Progress = Callable[[int, float], None]
 Inputs: TypeAlias = "list[list[Any]]"
+
+_Open: TypeAlias = "tuple[range, list[int], ThinkingUsers | None]"
+"""Queries handed over in one call: their numbers, their samples, and who waits for an answer."""
 
 
 class Samples(Protocol):
@@ -112,17 +119,49 @@ class Engine(ABC):
     def _load(self, journal: Journal, plan: QueryPlan, rule: StopRule) -> str:
         __tracebackhide__ = True
         while (reason := rule.look(journal, self._clock.now())) is None:
-            n = MOST_AT_ONCE if plan.timed else rule.n_until_look(len(journal))
-            queries, dues = plan.peek(n)
-            if not len(queries):
+            queries, dues = plan.peek(self._n_ahead(journal, plan, rule))
+            if not len(queries) and plan.out_of_samples:
                 return f"all {sum(journal.sizes)} samples were issued"
+            if not len(queries) and plan.out_of_arrivals:
+                return f"the arrivals ended after {len(journal)} queries"
             due = None if dues is None else (dues + journal.begin).tolist()
             look = rule.next_look(journal, self._clock.now())
-            plan.advance(self._issue(journal, queries, due, look))
+            if due is not None and plan.coalesce:
+                n_issued = self._issue_together(journal, plan, queries, due, look)
+            else:
+                n_issued = self._issue(journal, plan, queries, due, look)
+            plan.advance(n_issued)
             if journal.violations:
                 return f"a rule was broken: {journal.violations[0].rule}"
             self._progress(len(journal), (self._clock.now() - journal.begin) / 1e9)
         return reason
+
+    def _n_ahead(self, journal: Journal, plan: QueryPlan, rule: StopRule) -> int:
+        """How many queries to make ready: all that may be issued before the next look."""
+        n = MOST_AT_ONCE if plan.timed else rule.n_until_look(len(journal))
+        if plan.coalesce:
+            n += plan.n_due(self._clock.now() - journal.begin)
+        return min(n, rule.n_left_of_set(len(journal)))
+
+    def _issue_together(
+        self, journal: Journal, plan: QueryPlan, queries: Stamps, due: list[int], look: NextLook
+    ) -> int:
+        """Issue queries until the next look, those that have fallen due in one call."""
+        __tracebackhide__ = True
+        first = 0
+        while first < len(due):
+            start = self._wait(journal, min(due[first], look.latest))
+            if start < due[first]:
+                break
+            end = bisect_right(due, start, first + 1)
+            if first and end == len(due):
+                break  # more may have fallen due than are ready
+            self._call(journal, plan, queries[first:end], due[first:end], start)
+            first = end
+            if start >= look.after or journal.violations:
+                break
+        self._hear(journal)
+        return first
 
     def _inputs(self, queries: Stamps) -> Inputs:
         flat = iter(self._samples.take(queries.ravel().tolist()))
@@ -130,9 +169,28 @@ class Engine(ABC):
 
     @abstractmethod
     def _issue(
-        self, journal: Journal, queries: Stamps, due: list[int] | None, look: NextLook
+        self,
+        journal: Journal,
+        plan: QueryPlan,
+        queries: Stamps,
+        due: list[int] | None,
+        look: NextLook,
     ) -> int:
         """Issue queries until the next look, and say how many."""
+
+    @abstractmethod
+    def _wait(self, journal: Journal, moment: int) -> int:
+        """Wait for a moment; the value is the time then."""
+
+    @abstractmethod
+    def _call(
+        self, journal: Journal, plan: QueryPlan, queries: Stamps, due: list[int], start: int
+    ) -> None:
+        """Issue queries in one call."""
+
+    @abstractmethod
+    def _hear(self, journal: Journal) -> None:
+        """Take the answers that are there."""
 
     @abstractmethod
     def _drain(self, journal: Journal) -> None:
@@ -150,7 +208,12 @@ class _InlineEngine(Engine):
         return nullcontext()
 
     def _issue(
-        self, journal: Journal, queries: Stamps, due: list[int] | None, look: NextLook
+        self,
+        journal: Journal,
+        plan: QueryPlan,
+        queries: Stamps,
+        due: list[int] | None,
+        look: NextLook,
     ) -> int:
         __tracebackhide__ = True
         inputs = self._inputs(queries)
@@ -166,7 +229,28 @@ class _InlineEngine(Engine):
             raise
         n_issued = len(stretch.issued)
         journal.add(queries[:n_issued], [] if due is None else due[:n_issued], stretch)
+        if plan.users is not None:
+            for completed in stretch.completed:
+                plan.users.answered(completed - journal.begin)
         return n_issued
+
+    def _wait(self, journal: Journal, moment: int) -> int:
+        return self._clock.sleep_until(moment)
+
+    def _call(
+        self, journal: Journal, plan: QueryPlan, queries: Stamps, due: list[int], start: int
+    ) -> None:
+        __tracebackhide__ = True
+        indices = queries.ravel().tolist()
+        try:
+            outputs = self._respond(self._samples.take(indices))
+        except (Exception, SystemExit) as error:
+            _blame(error, len(journal), indices)
+            raise
+        journal.add_call(queries, due, start, self._clock.now(), outputs)
+
+    def _hear(self, journal: Journal) -> None:
+        """An inline system has answered already."""
 
     def _drain(self, journal: Journal) -> None:
         """An inline system owes no answers."""
@@ -229,7 +313,7 @@ class _ConcurrentEngine(Engine):
         self._system = system
         self._timeout_s = timeout_s
         self._inbox: SimpleQueue[Completion] = SimpleQueue()
-        self._open: dict[Query, tuple[int, list[int]]] = {}
+        self._open: dict[Query, _Open] = {}
         self._answers: list[tuple[list[int], Sequence[Any]]] = []
         self._heard_ns = 0
 
@@ -251,11 +335,18 @@ class _ConcurrentEngine(Engine):
             add_note(error, f"and then the system's stop() raised {late!r}")
 
     def _issue(
-        self, journal: Journal, queries: Stamps, due: list[int] | None, look: NextLook
+        self,
+        journal: Journal,
+        plan: QueryPlan,
+        queries: Stamps,
+        due: list[int] | None,
+        look: NextLook,
     ) -> int:
         __tracebackhide__ = True
         before = len(journal)
         indices = queries.tolist()
+        if not indices:  # all users wait for their answers
+            self._await_answer(journal, look.latest)
         for position, samples in enumerate(self._inputs(queries)):
             if due is None:
                 start = self._clock.now()
@@ -266,32 +357,63 @@ class _ConcurrentEngine(Engine):
                 if start < due[position]:
                     break
                 journal.due.append(due[position])
-            self._hand_over(journal, indices[position], samples, start)
+            self._hand_over(journal, plan, indices[position], samples, start)
             if due is None:
                 self._await_answers(journal)
             if start >= look.after or journal.violations:
                 break
-        self._take_completions(journal)
+        self._hear(journal)
         return len(journal) - before
 
-    def _hand_over(
-        self, journal: Journal, indices: list[int], samples: list[Any], start: int
+    def _call(
+        self, journal: Journal, plan: QueryPlan, queries: Stamps, due: list[int], start: int
     ) -> None:
         __tracebackhide__ = True
-        number = len(journal.issued)
-        journal.issued.append(start)
-        journal.completed.append(NEVER)
-        journal.sizes.append(len(samples))
+        journal.due.extend(due)
+        indices = queries.ravel().tolist()
+        self._hand_over(journal, plan, indices, self._samples.take(indices), start, len(queries))
+
+    def _hand_over(
+        self,
+        journal: Journal,
+        plan: QueryPlan,
+        indices: list[int],
+        samples: list[Any],
+        start: int,
+        n_queries: int = 1,
+    ) -> None:
+        __tracebackhide__ = True
+        number = len(journal)
+        numbers = range(number, number + n_queries)
+        for _ in numbers:
+            journal.issued.append(start)
+            journal.completed.append(NEVER)
+            journal.sizes.append(len(samples) // n_queries)
+        journal.n_open += n_queries
         if not self._open:
             self._heard_ns = start
         query = Query(number, samples, self._inbox, self._clock.now)
-        self._open[query] = number, indices
+        self._open[query] = numbers, indices, plan.users
         try:
             self._system.issue(query)
         except (Exception, SystemExit) as error:
             _blame(error, number, indices)
             raise
-        journal.taken.append(self._clock.now())
+        taken = self._clock.now()
+        for _ in numbers:
+            journal.taken.append(taken)
+        if plan.max_async is not None:
+            self._check_open(journal, plan.max_async)
+
+    def _check_open(self, journal: Journal, most: int) -> None:
+        __tracebackhide__ = True
+        self._take_completions(journal)
+        if journal.n_open > most:
+            journal.violate(
+                "too many outstanding queries",
+                f"{journal.n_open} of {len(journal)} queries were unanswered after an issue, "
+                f"allowed {most} (max_async): lower the rate or raise max_async",
+            )
 
     def _wait(self, journal: Journal, moment: int) -> int:
         """Wait for a moment, taking completions meanwhile; the value is the time then."""
@@ -306,7 +428,16 @@ class _ConcurrentEngine(Engine):
         __tracebackhide__ = True
         self._system.flush()
         self._await_answers(journal)
-        self._take_completions(journal)
+        self._hear(journal)
+
+    def _await_answer(self, journal: Journal, moment: int) -> None:
+        """Wait for a completion, at most until a moment."""
+        __tracebackhide__ = True
+        left_s = max(moment - self._clock.now(), 0) / 1e9
+        try:
+            self._take(journal, self._inbox.get(timeout=left_s))
+        except Empty:
+            self._clock.sleep_until(moment)
 
     def _await_answers(self, journal: Journal) -> None:
         """Wait until no query is open, or a rule is broken."""
@@ -328,17 +459,20 @@ class _ConcurrentEngine(Engine):
         __tracebackhide__ = True
         while not self._inbox.empty():
             self._take(journal, self._inbox.get())
+
+    def _hear(self, journal: Journal) -> None:
+        __tracebackhide__ = True
+        self._take_completions(journal)
         if self._open and self._clock.now() - self._heard_ns > self._timeout_s * 1e9:
             self._lose(journal)
         self._check_answers(journal)
-        journal.n_open = len(self._open)
 
     def _lose(self, journal: Journal) -> None:
-        number, indices = next(iter(self._open.values()))
+        numbers, indices, _ = next(iter(self._open.values()))
         journal.violate(
             "every query is completed",
-            f"nothing was completed for {self._timeout_s:g} s while {len(self._open)} queries were "
-            f"open; the oldest is query {number} ({name_samples(indices)})",
+            f"nothing was completed for {self._timeout_s:g} s while {journal.n_open} queries were "
+            f"open; the oldest is query {numbers[0]} ({name_samples(indices)})",
         )
 
     def _take(self, journal: Journal, completion: Completion) -> None:
@@ -354,13 +488,17 @@ class _ConcurrentEngine(Engine):
                     "every query is completed once", f"query {query.id} was completed again"
                 )
                 return
-            number, indices = opened
-            journal.completed[number] = completion.at_ns
+            numbers, indices, users = opened
             asked += indices
-            if journal.due and query.begun_ns is not None:
-                journal.issued[number] = query.begun_ns
+            journal.n_open -= len(numbers)
+            for number in numbers:
+                journal.completed[number] = completion.at_ns
+                if journal.due and query.begun_ns is not None:
+                    journal.issued[number] = query.begun_ns
             if completion.tokens:
-                journal.take_tokens(number, indices, completion.tokens)
+                _take_tokens(journal, numbers, indices, completion.tokens)
+            if users is not None:
+                users.answered(completion.at_ns - journal.begin)
         self._answers.append((asked, completion.outputs))
 
     def _check_answers(self, journal: Journal) -> None:
@@ -375,9 +513,19 @@ class _ConcurrentEngine(Engine):
 
     def _raise(self, error: BaseException, queries: Sequence[Query]) -> None:
         __tracebackhide__ = True
-        for number, indices in filter(None, map(self._open.get, queries)):
-            _blame(error, number, indices)
+        for numbers, indices, _ in filter(None, map(self._open.get, queries)):
+            _blame(error, numbers[0], indices)
         raise error
+
+
+def _take_tokens(
+    journal: Journal, numbers: range, indices: list[int], tokens: Sequence[TokenTrace]
+) -> None:
+    """Deal the tokens of one call out to its queries, which have equally many samples."""
+    size = len(indices) // len(numbers)
+    for position, number in enumerate(numbers):
+        own = slice(position * size, (position + 1) * size)
+        journal.take_tokens(number, indices[own], tokens[own])
 
 
 @contextmanager

@@ -107,7 +107,7 @@ class Journal:
         taken: When the system let go of the thread that handed it over.
         completed: When it was answered; `NEVER` if it was not, or not yet.
         sizes: Samples in each query.
-        n_open: Queries issued and not answered, at the last look.
+        n_open: Queries issued and not answered.
         overdue: See `Load`.
         violations: Rules broken so far.
     """
@@ -136,15 +136,16 @@ class Journal:
 
     def add(self, queries: Stamps, due: Sequence[int], stretch: Stretch) -> None:
         """Add a stretch of queries, shape (n_queries, samples_per_query), and their outputs."""
-        sizes = np.full(len(queries), queries.shape[1])
-        for stamps, more in (
-            (self.due, due),
-            (self.issued, stretch.issued),
-            (self.completed, stretch.completed),
-            (self.sizes, sizes),
-        ):
-            stamps.frombytes(np.array(more, np.int64).tobytes())
+        self._stamp(due, stretch.issued, stretch.completed, queries.shape[1])
         self.take_outputs(queries, stretch.outputs)
+
+    def add_call(
+        self, queries: Stamps, due: Sequence[int], issued: int, completed: int, outputs: Any
+    ) -> None:
+        """Add queries, shape (n_queries, samples_per_query), that were answered in one call."""
+        n_queries, size = queries.shape
+        self._stamp(due, [issued] * n_queries, [completed] * n_queries, size)
+        self.take_outputs(queries.reshape(1, -1), [outputs])
 
     def take_outputs(self, queries: Stamps, outputs: Sequence[Any]) -> None:
         """Check that the outputs of some queries are complete, and offer them to the answers."""
@@ -162,6 +163,18 @@ class Journal:
             if not trace.arrivals_ns:
                 evidence = f"sample {index} was answered without a token"
                 self.violate("every answer has tokens", evidence)
+
+    def _stamp(
+        self, due: Sequence[int], issued: Sequence[int], completed: Sequence[int], size: int
+    ) -> None:
+        sizes = np.full(len(issued), size)
+        for stamps, more in (
+            (self.due, due),
+            (self.issued, issued),
+            (self.completed, completed),
+            (self.sizes, sizes),
+        ):
+            stamps.frombytes(np.array(more, np.int64).tobytes())
 
     def finish(self, stopped: str) -> Load:
         """The finished load; it takes the journal's memory over, so the journal ends here."""
@@ -234,10 +247,14 @@ class Load:
     def generator_lateness_ns(self) -> Stamps:
         """Issued minus the moment the generator was free to issue: its own fault alone.
 
-        It is free at the due time, or when the system has taken the query before.
+        It is free at the due time, or when the system has taken the call before; queries that
+        went in one call share their time of issue.
         """
         free = self.due_ns.copy()
-        np.maximum(free[1:], self.taken_ns[:-1], out=free[1:])
+        starts = np.flatnonzero(np.diff(self.issued_ns, prepend=NEVER))
+        before = np.repeat(starts - 1, np.diff(starts, append=len(free)))
+        later = before >= 0
+        free[later] = np.maximum(free[later], self.taken_ns[before[later]])
         lateness: Stamps = self.issued_ns - free
         return lateness
 

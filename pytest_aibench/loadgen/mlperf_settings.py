@@ -171,7 +171,8 @@ def loadgen_name(scenario: Scenario) -> str:
     Raises:
         UserError: It has none.
     """
-    if not isinstance(scenario, (SingleStream, MultiStream, Server, Offline)):
+    known = isinstance(scenario, (SingleStream, MultiStream, Server, Offline))
+    if not known or (isinstance(scenario, Server) and scenario.arrivals is not None):
         raise UserError(f"the scenario {scenario.id} is not MLPerf's: it has no LoadGen settings")
     return scenario.name.title().replace("_", "")
 

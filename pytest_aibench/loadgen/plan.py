@@ -8,10 +8,13 @@ from itertools import repeat
 import numpy as np
 import numpy.typing as npt
 
+from pytest_aibench.loadgen.users import ThinkingUsers
+
 IntArray = npt.NDArray[np.int64]
 Chunks = Iterator[IntArray]
 
 _PIECE = 4096
+_FEW = 256
 
 
 class QueryPlan:
@@ -19,18 +22,42 @@ class QueryPlan:
 
     Args:
         orders: Arrays of sample indices, shape (k, samples_per_query); k may change.
-        arrivals: Arrays of due times in ns from the begin, shape (k,); None where the answer to
-            one query brings the next.
+        arrivals: Arrays of due times in ns from the begin, shape (k,), or users whose next query
+            is due some time after an answer; None where the answer to one query brings the next.
+        coalesce: Queries that have fallen due together go to the system in one call.
+        max_async: Most queries that may be unanswered; None for any number.
     """
 
-    def __init__(self, orders: Chunks, arrivals: Chunks | None = None) -> None:
+    def __init__(
+        self,
+        orders: Chunks,
+        arrivals: Chunks | ThinkingUsers | None = None,
+        *,
+        coalesce: bool = False,
+        max_async: int | None = None,
+    ) -> None:
+        self.coalesce = coalesce
+        self.max_async = max_async
+        self.users = arrivals if isinstance(arrivals, ThinkingUsers) else None
         self._orders = _Reader(orders)
-        self._arrivals = None if arrivals is None else _Reader(arrivals)
+        self._arrivals: _Reader | ThinkingUsers | None = self.users
+        if arrivals is not None and not isinstance(arrivals, ThinkingUsers):
+            self._arrivals = _Reader(arrivals)
 
     @property
     def timed(self) -> bool:
         """Whether queries have due times."""
         return self._arrivals is not None
+
+    @property
+    def out_of_samples(self) -> bool:
+        """Whether there are no more samples to ask for."""
+        return not len(self._orders.peek(1))
+
+    @property
+    def out_of_arrivals(self) -> bool:
+        """Whether no more queries will fall due."""
+        return isinstance(self._arrivals, _Reader) and not len(self._arrivals.peek(1))
 
     def peek(self, n: int) -> tuple[IntArray, IntArray | None]:
         """Up to ``n`` of the next queries, of one size, with their due times; none at the end."""
@@ -45,6 +72,15 @@ class QueryPlan:
         self._orders.advance(n)
         if self._arrivals is not None:
             self._arrivals.advance(n)
+
+    def n_due(self, elapsed_ns: int) -> int:
+        """How many queries have fallen due by now and were not issued."""
+        n = _FEW
+        while (dues := self.peek(n)[1]) is not None:
+            if len(dues) < n or dues[-1] > elapsed_ns:
+                return int(np.searchsorted(dues, elapsed_ns, side="right"))
+            n *= 2
+        return 0
 
     def overdue(self, elapsed_ns: int) -> IntArray:
         """How late the queries are that fell due before now and were not issued, in ns.

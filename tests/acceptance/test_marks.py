@@ -8,7 +8,7 @@ from pytest_aibench.plugin import MARKS
 
 BENCHMARK = """
 import pytest
-from pytest_aibench import MultiStream, Offline, Server, SingleStream
+from pytest_aibench import Gamma, MultiStream, Offline, Server, SingleStream, Users
 
 @pytest.mark.parametrize(
     "scenario",
@@ -17,7 +17,9 @@ from pytest_aibench import MultiStream, Offline, Server, SingleStream
         MultiStream(),
         Server(target_qps=50, latency_bound="100 ms"),
         Server(target_qps=0.5, latency_bound="1 s"),
+        Server(arrivals=Gamma(qps=50, burstiness=0.5), latency_bound="1 s"),
         Offline(),
+        Users(count=8, think_time="100 ms"),
     ],
 )
 def test_model(loadgen, scenario):
@@ -29,8 +31,9 @@ def test_plain():
 IDS = {
     "single_stream": ["single_stream"],
     "multi_stream": ["multi_stream"],
-    "server": ["server-50qps", "server-0.5qps"],
+    "server": ["server-50qps", "server-0.5qps", "server-gamma-50qps-0.5"],
     "offline": ["offline"],
+    "users": ["users-8"],
 }
 
 
@@ -48,6 +51,7 @@ def collected(project: pytest.Pytester, *arguments: str) -> list[str]:
         ("server or offline", ["server", "offline"]),
         ("single_stream", ["single_stream"]),
         ("multi_stream", ["multi_stream"]),
+        ("users", ["users"]),
     ],
 )
 def test_marks_select_their_scenarios(
@@ -59,17 +63,17 @@ def test_marks_select_their_scenarios(
 
 def test_marks_under_strict(project: pytest.Pytester) -> None:
     project.makeini("[pytest]\nstrict = true")
-    expected = ["test_model[cpu-server-50qps]", "test_model[cpu-server-0.5qps]"]
+    expected = [f"test_model[cpu-{id}]" for id in IDS["server"]]
     assert collected(project, "-m", "server") == expected
 
 
 def test_ids_are_selected_as_words(project: pytest.Pytester) -> None:
-    expected = ["test_model[cpu-server-50qps]", "test_model[cpu-server-0.5qps]"]
+    expected = [f"test_model[cpu-{id}]" for id in IDS["server"]]
     assert collected(project, "-k", "server") == expected
 
 
 def test_what_is_no_scenario_is_left_alone(project: pytest.Pytester) -> None:
-    expression = "not (server or offline or single_stream or multi_stream)"
+    expression = "not (server or offline or single_stream or multi_stream or users)"
     assert collected(project, "-m", expression) == ["test_plain"]
 
 
