@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -142,7 +142,7 @@ class LoadResult:
         """
         percentile = figure_percentile(name)
         if percentile is not None:
-            return self.estimator.percentile(self.sorted_latencies_s, percentile)
+            return _with_advice(self.estimator.percentile(self.sorted_latencies_s, percentile))
         if name == "mean":
             return self._mean()
         if name == "throughput":
@@ -179,3 +179,11 @@ class LoadResult:
             return Estimate(value=None, unit=TIME, why_open="no query completed")
         why = "the mean of latencies has no distribution-free interval: judge a percentile"
         return Estimate(value=float(latencies.mean()), unit=TIME, n=len(latencies), why_open=why)
+
+
+def _with_advice(estimate: Estimate) -> Estimate:
+    """Say how to get the queries that a percentile lacks."""
+    if estimate.value is None or not estimate.why_open:
+        return estimate
+    advice = "give the scenario min_queries=, or loadgen.run the bounds="
+    return replace(estimate, why_open=f"{estimate.why_open}; {advice}")
