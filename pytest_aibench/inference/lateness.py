@@ -21,10 +21,10 @@ def late_generator(scenario: Scenario, lateness_ns: Stamps) -> tuple[Violation, 
         scenario: How the load was made.
         lateness_ns: The generator's own lateness of each query, see `Load`.
     """
-    lateness = np.sort(lateness_ns) / 1e9
     bound_s = scenario.latency_bound_s
-    if not isinstance(scenario, (Server, Users)) or bound_s is None or not len(lateness):
+    if not isinstance(scenario, (Server, Users)) or bound_s is None or not len(lateness_ns):
         return ()
+    lateness = np.sort(lateness_ns) / 1e9
     allowed_s = MOST_GENERATOR_LATENESS * bound_s
     p99_s = float(lateness[percentile_index(len(lateness), 0.99)])
     if p99_s <= allowed_s:

@@ -57,7 +57,7 @@ def test_failing_is_the_default(project: pytest.Pytester) -> None:
             "inconclusive: *",
             "top1 *1 *≥ 0.97 *passed",
             "p99 *[[]*, [?]] *≤ 1 s *inconclusive",
-            "p99: p99 needs 459 queries, * more; give the scenario min_queries=, or loadgen.run the bounds=",
+            "p99: p99 needs 459 queries, * more; give the scenario min_queries=, or *bounds=",
         ]
     )
 
