@@ -173,7 +173,7 @@ def test_problems() -> None:
         "image_classification-server-50qps inconclusive: p99 ≤ 15 ms: "
         "312 queries, and 350 more are needed",
         "image_classification-multi_stream interrupted: "
-        "what was measured until then is in the record",
+        "it was not judged, and the record only marks it",
         "image_classification-x invalid: lost completion: query 7 never came back",
     ]
 

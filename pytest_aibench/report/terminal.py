@@ -138,7 +138,7 @@ def _check_row(check: Check) -> list[str]:
 
 def _problems(entry: BenchmarkEntry) -> Iterator[str]:
     if entry.verdict == "interrupted":
-        yield "interrupted: what was measured until then is in the record"
+        yield "interrupted: it was not judged, and the record only marks it"
     for violation in entry.violations:
         yield f"invalid: {violation.rule}: {violation.evidence}"
     for check in entry.checks:

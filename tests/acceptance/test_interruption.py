@@ -94,7 +94,7 @@ def test_interrupting_a_server_run(project: pytest.Pytester) -> None:
         "test_finished[cpu]",
         "test_long[cpu]",
     ]
-    assert "test_long interrupted: what was measured until then is in the record" in output
+    assert "test_long interrupted: it was not judged, and the record only marks it" in output
     assert "record: .aibench/runs/" in output
 
 
