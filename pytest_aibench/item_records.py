@@ -13,7 +13,7 @@ from pytest_aibench.devices import Device
 from pytest_aibench.entries import judged_fields
 from pytest_aibench.messages import BenchmarkFailed, evidence
 from pytest_aibench.outcome import Outcome
-from pytest_aibench.report.failure import outcome_text
+from pytest_aibench.report.terminal import outcome_text
 from pytest_aibench.results.schema import BenchmarkEntry, CheckEntry, DeviceEntry
 
 NOTHING_JUDGED = (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pytest_aibench import datasets
-from pytest_aibench.datasets import Dataset, digits, registry
+from pytest_aibench.datasets import Dataset, base, digits
 from pytest_aibench.errors import UserError
 
 FINGERPRINTS = {
@@ -23,7 +23,7 @@ FINGERPRINTS = {
 
 @pytest.fixture
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_LOADERS", dict(registry._LOADERS))
+    monkeypatch.setattr(base, "_LOADERS", dict(base._LOADERS))
 
 
 def one_sample(split: str) -> Dataset:

@@ -134,7 +134,7 @@ def test_a_torch_that_does_not_load_says_why(monkeypatch: pytest.MonkeyPatch) ->
     def fail(name: str) -> None:
         raise OSError("libcudart.so.12: cannot open shared object file")
 
-    monkeypatch.setattr("pytest_aibench.devices.torch_install.import_module", fail)
+    monkeypatch.setattr("pytest_aibench.devices.base.import_module", fail)
     with pytest.raises(UserError, match=r"torch cannot be imported \(libcudart.so.12: cannot open"):
         resolve("cuda")
 

@@ -15,14 +15,15 @@ import pytest
 from pytest_aibench.cli import main
 from pytest_aibench.doctor import readings as readings_module
 from pytest_aibench.doctor.advice import NOTE, WARNING, Finding, NotAvailable, examine
-from pytest_aibench.doctor.gpus import GpuReading, read_gpus
 from pytest_aibench.doctor.noise import Lateness, NoiseFloor, measure
 from pytest_aibench.doctor.readings import (
+    GpuReading,
     Moment,
     Readings,
     TurboSwitch,
     _malloc_returns_memory,
     _omp_num_threads,
+    read_gpus,
 )
 from pytest_aibench.doctor.text import report_lines
 from tests.fakes import A100, FakeClock, fake_pynvml

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_aibench.bounds import Estimate, Verdict, Violation, at_least, at_most, judge
 from pytest_aibench.outcome import Outcome
-from pytest_aibench.report.failure import outcome_text
+from pytest_aibench.report.terminal import outcome_text
 
 SLOW = judge("p99", Estimate(value=0.02, low=0.019, high=0.021, unit="s"), at_most("10 ms"))
 RIGHT = judge("top1", Estimate(value=0.98, low=0.96, high=0.99, by_value=True), at_least(0.97))

@@ -21,7 +21,7 @@ from pytest_aibench.datasets.base import Dataset
 from pytest_aibench.datasets.library import SampleLibrary
 from pytest_aibench.loadgen import systems
 from pytest_aibench.loadgen.systems import BatchingServer, Query
-from pytest_aibench.report.failure import outcome_text
+from pytest_aibench.report.terminal import outcome_text
 from pytest_aibench.scenarios import MultiStream, Offline, Scenario, Server, SingleStream
 from tests.fakes import FakeClock
 from tests.loads import MS, Bench, Taking, last_digits

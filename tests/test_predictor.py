@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from pytest_aibench.devices import resolve
 from pytest_aibench.errors import UserError
-from pytest_aibench.training.precision import cast, dtype
-from pytest_aibench.training.predictor import TensorPredictor, predict
+from pytest_aibench.training.predictor import TensorPredictor, cast, dtype, predict
 
 CPU = resolve("cpu")[0]
 

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LinearLR, LRScheduler
 
 from pytest_aibench import datasets
 from pytest_aibench.bounds import Estimate, Verdict, Violation, at_least, at_most, judge
-from pytest_aibench.datasets import Dataset, registry
+from pytest_aibench.datasets import Dataset, base
 from pytest_aibench.devices import resolve
 from pytest_aibench.errors import UserError
 from pytest_aibench.quality.metrics import metric
@@ -29,7 +29,7 @@ from pytest_aibench.training.checkpoints import Checkpoint, checkpoint_key, trai
 from pytest_aibench.training.predictor import TensorPredictor, predict
 from pytest_aibench.training.result import TrainingResult
 from pytest_aibench.training.task import Task
-from pytest_aibench.training.threads import cpu_threads
+from pytest_aibench.training.torch_state import cpu_threads
 from pytest_aibench.training.trainer import train
 
 CPU = resolve("cpu")[0]
@@ -62,7 +62,7 @@ def with_labels_swapped_in_test(split: str) -> Dataset:
 
 @pytest.fixture(autouse=True)
 def clouds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_LOADERS", dict(registry._LOADERS))
+    monkeypatch.setattr(base, "_LOADERS", dict(base._LOADERS))
     datasets.register("clouds")(two_clouds)
     datasets.register("shuffled")(with_labels_shuffled_in_training)
     datasets.register("swapped")(with_labels_swapped_in_test)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pytest_aibench.datasets.base import Dataset
-from pytest_aibench.datasets.registry import get, register
+from pytest_aibench.datasets.base import Dataset, get, register
 
 __all__ = ["Dataset", "get", "register"]

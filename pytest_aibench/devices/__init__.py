@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_aibench.devices.base import Device, Timing
+from pytest_aibench.devices.base import Device, Timing, check_precision
 from pytest_aibench.devices.discovery import resolve
 from pytest_aibench.devices.lock import exclusive
-from pytest_aibench.devices.precision import check_precision
 
 __all__ = ["Device", "Timing", "check_precision", "exclusive", "resolve"]

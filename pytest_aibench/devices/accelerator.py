@@ -6,8 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from pytest_aibench.devices.base import Timing
-from pytest_aibench.devices.timing import time_on_host
+from pytest_aibench.devices.base import Timing, time_on_host
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 

@@ -1,10 +1,14 @@
-"""What a device offers to a benchmark."""
+"""What a device offers to a benchmark, and what every kind of device is built with."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Protocol
+
+from pytest_aibench.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +72,43 @@ class Found:
 
     devices: tuple[Device, ...] = ()
     why_none: str = ""
+
+
+def check_precision(device: Device, precision: str) -> None:
+    """Pass when the device computes in the precision.
+
+    Raises:
+        UserError: It does not; the message lists those that it has.
+    """
+    # Every device has fp32; asking one for the others may import torch and start a driver.
+    if precision == "fp32" or precision in device.precisions:
+        return
+    available = ", ".join(device.precisions)
+    raise UserError(
+        f"precision {precision!r} is not available on {device.id} ({device.name}); "
+        f"available: {available}"
+    )
+
+
+def time_on_host(call: Callable[[], object], synchronize: Callable[[], None]) -> Timing:
+    """Time one call from an idle device to an idle device; device and host time are the same."""
+    synchronize()
+    began = time.perf_counter()
+    call()
+    synchronize()
+    elapsed_s = time.perf_counter() - began
+    return Timing(device_s=elapsed_s, host_s=elapsed_s)
+
+
+def why_no_torch() -> str:
+    """The reason why torch cannot be imported; empty when it can."""
+    try:
+        import_module("torch")
+    except ImportError as error:
+        if error.name == "torch":
+            return "torch is not installed (pip install 'pytest-aibench[torch]')"
+        return f"torch cannot be imported ({error})"
+    except OSError as error:
+        # A shared library of torch that does not load, as with a half-removed CUDA package.
+        return f"torch cannot be imported ({error})"
+    return ""

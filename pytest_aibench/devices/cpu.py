@@ -6,9 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pytest_aibench.devices.base import Found, Timing
-from pytest_aibench.devices.timing import time_on_host
-from pytest_aibench.devices.torch_install import why_no_torch
+from pytest_aibench.devices.base import Found, Timing, time_on_host, why_no_torch
 from pytest_aibench.errors import UserError
 from pytest_aibench.telemetry.machine import cpu_model, memory_bytes
 

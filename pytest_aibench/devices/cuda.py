@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from pytest_aibench.devices.accelerator import Accelerator
-from pytest_aibench.devices.base import Found, Timing
-from pytest_aibench.devices.torch_install import why_no_torch
+from pytest_aibench.devices.base import Found, Timing, why_no_torch
 
 
 def find() -> Found:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pytest_aibench.devices.accelerator import Accelerator
-from pytest_aibench.devices.base import Found
-from pytest_aibench.devices.torch_install import why_no_torch
+from pytest_aibench.devices.base import Found, why_no_torch
 
 
 def find() -> Found:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from pytest_aibench.doctor.gpus import GpuReading
-from pytest_aibench.doctor.readings import Moment, Readings
+from pytest_aibench.doctor.readings import GpuReading, Moment, Readings
 from pytest_aibench.loadgen.clock import SPIN_NS
 from pytest_aibench.units import TIME, format_quantity
 

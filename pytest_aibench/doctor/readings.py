@@ -12,13 +12,14 @@ import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 
-from pytest_aibench.doctor.gpus import GpuReading, read_gpus
-from pytest_aibench.telemetry import machine
+from pytest_aibench.telemetry import machine, nvml
 
 _CPU = Path("/sys/devices/system/cpu")
 _CGROUP = Path("/sys/fs/cgroup")
@@ -202,4 +203,58 @@ def _read(path: Path) -> str | None:
     try:
         return path.read_text().strip()
     except OSError:
+        return None
+
+
+_CLOCK_SM = 1  # nvmlClockType_t
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuReading:
+    """A GPU as its driver shows it; None for what it does not show.
+
+    Attributes:
+        name: ``GPU 0``.
+        other_processes: Numbers of the processes that compute on it.
+        busy_percent: Share of the last moments in which it worked.
+        clock_events: What holds its clocks down, in NVML's words.
+        persistence: Whether the driver stays loaded between processes.
+    """
+
+    name: str
+    other_processes: list[int] | None = None
+    busy_percent: int | None = None
+    clock_events: tuple[str, ...] | None = None
+    sm_clock_mhz: int | None = None
+    max_sm_clock_mhz: int | None = None
+    persistence: bool | None = None
+
+
+def read_gpus() -> tuple[tuple[GpuReading, ...], str]:
+    """All GPUs, and why there are none."""
+    with nvml.opened() as driver:
+        gpus = (_read_gpu(f"GPU {index}", gpu) for index, gpu in enumerate(driver.gpus))
+        return tuple(gpus), driver.why_none
+
+
+def _read_gpu(name: str, gpu: nvml.Gpu) -> GpuReading:
+    state = gpu.state()
+    utilization = _ask_nvml("nvmlDeviceGetUtilizationRates", gpu.handle)
+    persistence = _ask_nvml("nvmlDeviceGetPersistenceMode", gpu.handle)
+    return GpuReading(
+        name=name,
+        other_processes=state.get("other_processes"),
+        busy_percent=None if utilization is None else utilization.gpu,
+        clock_events=state.get("clock_events"),
+        sm_clock_mhz=state.get("sm_clock_mhz"),
+        max_sm_clock_mhz=_ask_nvml("nvmlDeviceGetMaxClockInfo", gpu.handle, _CLOCK_SM),
+        persistence=None if persistence is None else bool(persistence),
+    )
+
+
+def _ask_nvml(query: str, *arguments: Any) -> Any:
+    """The answer of an NVML function; None when this GPU, driver or binding has none."""
+    try:
+        return getattr(import_module("pynvml"), query)(*arguments)
+    except Exception:  # As in `nvml`: not supported, no permission, too old, lost.
         return None

@@ -17,7 +17,7 @@ _HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REF = "ref: "
 _BRANCH = "refs/heads/"
 _MAX_LINKS = 5
-_STATUS_S = 5.0
+_ANSWER_S = 5.0
 _CI_COMMIT = ("GITHUB_SHA", "CI_COMMIT_SHA")
 # A pull request runs on a merge that has no branch; its source branch says more.
 _CI_BRANCH = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
@@ -109,23 +109,35 @@ def status(rootdir: Path) -> dict[str, Any]:
         OSError: git is missing or refuses.
         subprocess.TimeoutExpired: git takes longer than 5 s.
     """
+    return parse_status(
+        ask(rootdir, "status", "--porcelain=v2", "--branch", "--untracked-files=no")
+    )
+
+
+def ask(rootdir: Path, *arguments: str) -> str:
+    """What git answers in the folder, without touching its locks or starting its helpers.
+
+    Raises:
+        OSError: git is missing or refuses; the message is the first line it printed.
+        subprocess.TimeoutExpired: git takes longer than 5 s.
+    """
     import subprocess
 
     # A repository may name a program to watch its files; a benchmark must not start it.
     quiet = ("--no-optional-locks", "-c", "core.fsmonitor=false")
     done = subprocess.run(
-        ["git", *quiet, "status", "--porcelain=v2", "--branch", "--untracked-files=no"],
+        ["git", *quiet, *arguments],
         cwd=rootdir,
         env=_environ_without_git(os.environ),
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=_STATUS_S,
+        timeout=_ANSWER_S,
         check=False,
     )
     if done.returncode:
         raise OSError(done.stderr.strip().split("\n")[0])
-    return parse_status(done.stdout)
+    return done.stdout
 
 
 def parse_status(text: str) -> dict[str, Any]:

@@ -15,9 +15,8 @@ from pytest_aibench.errors import UserError
 from pytest_aibench.quality.metrics import meets, metric
 from pytest_aibench.training.predictor import predict
 from pytest_aibench.training.result import Epoch, TrainingResult
-from pytest_aibench.training.seeding import seeded
 from pytest_aibench.training.task import Task
-from pytest_aibench.training.threads import cpu_threads
+from pytest_aibench.training.torch_state import cpu_threads, seeded
 
 if TYPE_CHECKING:
     from torch import Tensor

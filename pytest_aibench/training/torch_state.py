@@ -1,4 +1,4 @@
-"""Random streams of a training: set from its seed, and put back afterwards."""
+"""What a training sets for itself, and puts back: random streams and torch's threads."""
 
 from __future__ import annotations
 
@@ -28,3 +28,20 @@ def seeded(seed: int, device: Device) -> Iterator[None]:
         finally:
             random.setstate(python_state)
             np.random.set_state(numpy_state)
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Compute with so many threads, and go back to the former number on leaving; None changes none.
+
+    Threads that share an operation wait for each other in a busy loop. A small model gains little
+    from them, and loses seconds whenever another process takes a core.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
