@@ -52,7 +52,7 @@ class Scenario:
     selection: Selection = "random"
 
     def __post_init__(self) -> None:
-        for option in ("min_duration", "max_duration", "latency_bound", "think_time"):
+        for option in ("min_duration", "max_duration", "latency_bound", "think_time", "interval"):
             text = getattr(self, option, None)
             if text is not None:
                 parse_duration_s(text, option)
@@ -70,6 +70,11 @@ class Scenario:
     @property
     def ends(self) -> bool:
         """Whether the load has an end of its own; then it is never ended early."""
+        return False
+
+    @property
+    def timed(self) -> bool:
+        """Whether latency counts from due times, which a late generator would spoil."""
         return False
 
     @property
@@ -96,15 +101,25 @@ class SingleStream(Scenario):
 
 @dataclass(frozen=True, kw_only=True)
 class MultiStream(Scenario):
-    """Queries of several samples, back to back; metric: 99th percentile query latency."""
+    """Queries of several samples, back to back; metric: 99th percentile query latency.
+
+    Attributes:
+        samples_per_query: Number of streams: each gives a sample to each query.
+        interval: Issue a query at every such interval instead, as MLPerf did up to v1.1; a query
+            that is not answered when the next is due makes that one skip its turn.
+        latency_bound: By default the interval, where there is one.
+    """
 
     name: ClassVar[str] = "multi_stream"
 
     samples_per_query: int = 8
     percentile: float = 0.99
+    interval: str | None = None
     latency_bound: str | None = None
 
     def __post_init__(self) -> None:
+        if self.latency_bound is None:
+            object.__setattr__(self, "latency_bound", self.interval)
         Scenario.__post_init__(self)
         if self.selection == "equal_issue":
             raise UserError(
@@ -113,8 +128,20 @@ class MultiStream(Scenario):
 
     @property
     def id(self) -> str:
-        """``multi_stream``, with the number of samples where it is not MLPerf's eight."""
-        return self.name if self.samples_per_query == 8 else f"{self.name}-{self.samples_per_query}"
+        """``multi_stream``, or ``multi_stream-4-50ms`` with what is not as in MLPerf today."""
+        samples = "" if self.samples_per_query == 8 else f"-{self.samples_per_query}"
+        interval = "" if self.interval is None else f"-{self.interval.replace(' ', '')}"
+        return f"{self.name}{samples}{interval}"
+
+    @property
+    def timed(self) -> bool:
+        """Whether queries are due at fixed intervals."""
+        return self.interval is not None
+
+    @property
+    def interval_s(self) -> float | None:
+        """The interval in seconds, if there is one."""
+        return None if self.interval is None else parse_duration_s(self.interval, "interval")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +185,11 @@ class Server(Scenario):
         """``server-50qps``, or ``server-gamma-50qps-0.5`` with the arrivals and their settings."""
         load = f"{self.target_qps:.10g}qps" if self.arrivals is None else self.arrivals.id
         return f"{self.name}-{load}"
+
+    @property
+    def timed(self) -> bool:
+        """Queries are due at their arrivals."""
+        return True
 
     @property
     def ends(self) -> bool:
@@ -205,6 +237,11 @@ class Users(Scenario):
     def id(self) -> str:
         """``users-8``."""
         return f"{self.name}-{self.count}"
+
+    @property
+    def timed(self) -> bool:
+        """Queries are due when a user has thought."""
+        return True
 
     @property
     def think_time_s(self) -> float:

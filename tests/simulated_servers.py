@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 
-from pytest_aibench.loadgen.peak import Enough, ProbeResult
+from pytest_aibench.loadgen.peak import Enough, PeakSettings, ProbeResult
 from pytest_aibench.loadgen.percentiles import percentile_index
 
 Floats = npt.NDArray[np.float64]
@@ -24,6 +24,8 @@ Floats = npt.NDArray[np.float64]
 SERVICE_S = 0.25e-3
 PERCENTILE = 0.99
 LOOK_QUERIES = 250
+OFFICIAL_S = 10.0
+"""The default min_duration of LoadGen's TestSettings; mlperf.conf asks for 600 s per probe."""
 
 
 class Service(Enum):
@@ -55,6 +57,10 @@ class Server:
     service: Service
     workers: int
     bound_s: float
+
+    def __str__(self) -> str:
+        """``deterministic, 4 workers``."""
+        return f"{self.service.value}, {self.workers} worker{'s' * (self.workers > 1)}"
 
     def latencies_s(self, rate: float, seed: tuple[int, ...], n: int) -> Floats:
         """Latencies of the first ``n`` queries, in the order of arrival, from an idle server.
@@ -159,6 +165,13 @@ def official_peak(met: Callable[[float], bool], start: float) -> float:
     return low
 
 
+def official_queries(server: Server, trial: int) -> int:
+    """Queries that the official search spends, from the start of `peak_settings`."""
+    probe = CountedProbe(server, trial)
+    official_peak(lambda rate: probe.official_run(rate, OFFICIAL_S), peak_settings(server).start)
+    return probe.n_queries
+
+
 def simulated_capacity(server: Server, n: int, seeds: range) -> float:
     """The rate at which the judged percentile of ``n`` queries is the bound; mean over seeds."""
     full = server.workers / SERVICE_S
@@ -208,3 +221,30 @@ def deterministic_capacity(server: Server) -> float:
         return PERCENTILE - (1 - load) * math.fsum(terms)
 
     return brentq(excess, 0.1, 0.999) / SERVICE_S
+
+
+def known_servers() -> dict[Server, float]:
+    """The servers that the search is tried on, each with its capacity in queries/s."""
+    one = {kind: Server(kind, 1, 20 * SERVICE_S) for kind in Service}
+    four = {kind: Server(kind, 4, 10 * SERVICE_S) for kind in Service}
+    return {
+        one[Service.DETERMINISTIC]: deterministic_capacity(one[Service.DETERMINISTIC]),
+        # simulated_capacity(server, 4_000_000, range(4)), and 1_000_000 queries for the last
+        four[Service.DETERMINISTIC]: 15032.7,
+        one[Service.EXPONENTIAL]: exponential_capacity(one[Service.EXPONENTIAL]),
+        four[Service.EXPONENTIAL]: exponential_capacity(four[Service.EXPONENTIAL]),
+        one[Service.BIMODAL]: 3155.5,
+        four[Service.BIMODAL]: 14200.2,
+    }
+
+
+def peak_settings(server: Server) -> PeakSettings:
+    """A search as `find_peak` of the ``loadgen`` fixture makes it at the effort ``standard``."""
+    return PeakSettings(
+        percentile=PERCENTILE,
+        bound_s=server.bound_s,
+        start=250.0 * server.workers,
+        lowest=1.0,
+        highest=1e6,
+        confidence=0.98,
+    )

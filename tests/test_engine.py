@@ -207,6 +207,30 @@ def test_a_long_gap_is_used_to_look_in(make: Callable[[], Any]) -> None:
     assert result.lateness_ns.max() == 0
 
 
+@pytest.mark.parametrize("make", [lambda: Slow(FakeClock()), lambda: Recording()])
+@pytest.mark.parametrize(
+    ("waits_us", "look"),
+    [
+        ({50: 300, 80: 900, 110: 500}, 80),
+        ({15: 900, 110: 500}, 110),  # too early
+        ({50: 300, 150: 900}, 50),  # too late
+        ({50: 90, 110: 99}, 200),  # too short
+        ({50: 300, 110: 250_000}, 110),  # longer than a look may be away
+        ({20: 250_000, 110: 900_000}, 20),  # what comes after the latest look does not count
+    ],
+)
+def test_a_look_comes_in_the_longest_wait(
+    make: Callable[[], Any], waits_us: dict[int, int], look: int
+) -> None:
+    looks: list[int] = []
+    times = np.cumsum([1000 * waits_us.get(number, 1) for number in range(200)])
+    plan = QueryPlan(singles(200), due_at(*times.tolist()))
+    result = load(make(), plan, progress=lambda n, _: looks.append(n))
+    assert looks[0] == look
+    assert len(result.issued_ns) == 200
+    assert result.lateness_ns.max() == 0
+
+
 def test_the_first_queries_are_ready_before_the_clock_starts() -> None:
     clock = FakeClock()
 

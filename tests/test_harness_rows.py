@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.harness import loadgen_vs_official
 from benchmarks.harness._rows import Row, run, table
+from benchmarks.harness.loadgen_vs_official import QUICK, Goal, trace_row
 
 MET = Row("instructions", 772_800_000, 858_800_000, 0.89986, "at most 1.02", True)
 MISSED = Row("processes started", 1, None, None, "0", False)
@@ -45,3 +47,41 @@ def test_json(
     rows = json.loads(path.read_text())
     assert [list(row) for row in rows] == [["measure", "ours", "other", "ratio", "goal", "met"]] * 2
     assert [Row(**row) for row in rows] == [MET, MISSED]
+
+
+@pytest.mark.parametrize(
+    ("goal", "met"),
+    [
+        (Goal("speed", "per_s", 2, at_least=True), True),
+        (Goal("speed", "per_s", 2.1, at_least=True), False),
+        (Goal("speed", "per_s", 2, at_least=False), True),
+        (Goal("speed", "per_s", 1.9, at_least=False), False),
+    ],
+)
+def test_a_goal_is_for_the_medians(goal: Goal, met: bool) -> None:
+    pairs = [({"per_s": ours}, {"per_s": other}) for ours, other in [(1, 9), (8, 4), (9, 1)]]
+    words = f"at {'least' if goal.at_least else 'most'} {goal.limit} times"
+    assert goal.row(pairs) == Row("speed", 8, 4, 2, words, met)
+
+
+@pytest.mark.parametrize(("traced_per_s", "met"), [(100, True), (99, False)])
+def test_what_a_trace_costs_each_tool(
+    traced_per_s: float, met: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def whole_run(per_s: float) -> dict[str, float]:
+        return {"whole_run_per_s": per_s}
+
+    monkeypatch.setattr(
+        loadgen_vs_official,
+        "ours",
+        lambda *_, trace, min_queries: whole_run(traced_per_s if trace else 130),
+    )
+    monkeypatch.setattr(
+        loadgen_vs_official,
+        "official",
+        lambda *_, trace, min_query_count: lambda: whole_run(10 if trace else 26),
+    )
+    row = trace_row(QUICK)
+    cost = 130 / traced_per_s
+    assert (row.ours, row.other, row.ratio) == (cost, 2.6, cost / 2.6)
+    assert (row.goal, row.met) == ("ours at most 1.3", met)

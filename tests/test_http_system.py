@@ -25,12 +25,12 @@ from pytest_aibench.loadgen.protocols.base import (
     BodyReader,
     Headers,
     HttpProtocol,
+    PlainJson,
     Reader,
     Request,
 )
 from pytest_aibench.loadgen.protocols.kserve_v2 import KServeV2
 from pytest_aibench.loadgen.protocols.openai import OpenAIChat
-from pytest_aibench.loadgen.protocols.plain_json import PlainJson
 from pytest_aibench.outcome import Outcome, judge_all
 from pytest_aibench.scenarios import Offline, Scenario, Server, SingleStream
 from tests.servers import Handler, Received, Responder, Served, serving

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,20 @@ import pytest
 from pytest_aibench.bounds import Verdict, at_least, at_most
 from pytest_aibench.errors import UserError
 from pytest_aibench.inference.agreement import disagreement, not_a_number, same_answer
-from pytest_aibench.inference.quiet import SWITCH_INTERVAL_S, undisturbed
-from pytest_aibench.inference.result import excluded
-from pytest_aibench.loadgen.effort import Effort
+from pytest_aibench.inference.job import Mode
+from pytest_aibench.inference.punctuality import SWITCH_INTERVAL_S, undisturbed
+from pytest_aibench.inference.result import LoadResult, excluded
+from pytest_aibench.loadgen.effort import EFFORTS, Effort
+from pytest_aibench.loadgen.mlperf_conf import Conf, read_conf
 from pytest_aibench.loadgen.systems import BatchingServer
-from pytest_aibench.scenarios import MultiStream, Offline, Scenario, Server, SingleStream
+from pytest_aibench.scenarios import (
+    MultiStream,
+    Offline,
+    Scenario,
+    Server,
+    SingleStream,
+    Users,
+)
 from tests.fakes import FakeClock
 from tests.loads import BOUNDS, FIXED, MS, SCENARIOS, Bench, Taking, last_digits, numbers
 
@@ -88,10 +99,185 @@ def test_offline_has_enough_calls_for_an_interval_and_all_samples() -> None:
     assert Bench(clock).run(Taking(clock), Offline(samples=50)).load.sizes.sum() == 50
 
 
-def test_an_official_offline_query_has_at_least_mlperfs_samples() -> None:
+def official(scenario: Scenario, per_sample_ns: int, **options: Any) -> LoadResult:
     clock = FakeClock()
-    result = Bench(clock, FIXED).run(Taking(clock, 1000), Offline(), max_batch=64)
-    assert result.settings["samples_per_query"] == 24_576
+    bench = Bench(clock, EFFORTS["official"])
+    return bench.run(Taking(clock, per_sample_ns), scenario, max_batch=64, **options)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "model", "per_sample_ns", "samples"),
+    [
+        (Offline(), None, 1000 * MS, 24_576),
+        (Offline(samples=50, min_duration="1 s"), None, 1000 * MS, 24_576),
+        (Offline(), None, 20 * MS, 33_000),
+        (Offline(), "3d-unet", 1000 * MS, 680),
+    ],
+)
+def test_an_official_offline_query_has_mlperfs_samples_and_lasts_600_s(
+    scenario: Scenario, model: str | None, per_sample_ns: int, samples: int
+) -> None:
+    result = official(scenario, per_sample_ns, mlperf_model=model)
+    assert result.settings["samples_per_query"] == result.load.sizes.sum() == samples
+    assert result.load.duration_s >= 600
+
+
+@pytest.mark.parametrize(
+    ("scenario", "settings", "n_queries"),
+    [
+        (
+            SingleStream(min_duration="1 s", max_duration="2 s", percentile=0.5),
+            {"min_queries": 100, "percentile": 0.9, "selection": "random"},
+            601,
+        ),
+        (MultiStream(samples_per_query=2), {"min_queries": 662, "samples_per_query": 8}, 662),
+        (
+            Server(target_qps=0.5, latency_bound="2 min", min_queries=400),
+            {"min_queries": 400, "target_qps": 0.5, "latency_bound": "2 min"},
+            400,
+        ),
+    ],
+)
+def test_official_loads_follow_the_rules_whatever_the_scenario_says(
+    scenario: Scenario, settings: dict[str, Any], n_queries: int
+) -> None:
+    result = official(scenario, 1000 * MS)
+    assert {name: result.settings[name] for name in settings} == settings
+    assert result.settings["min_duration_s"] == 600
+    assert result.settings["budget_s"] is None
+    assert len(result.load.issued_ns) == n_queries
+
+
+def test_official_loads_have_the_samples_of_the_model() -> None:
+    model = "yolo"
+    assert official(Offline(), 1000 * MS, mlperf_model=model).settings["performance_samples"] == 40
+    options: dict[str, Any] = {"dataset": numbers(100), "mlperf_model": model}
+    result = official(Offline(), 1000 * MS, **options)
+    assert result.settings["performance_samples"] == 64
+    result = official(Offline(), 1000 * MS, performance_samples=7, **options)
+    assert result.settings["performance_samples"] == 7
+    with pytest.raises(UserError, match=r"MLPerf v6\.1 has no model 'yolo-11': use yolo or none"):
+        official(Offline(), MS, mlperf_model="yolo-11")
+
+
+def test_official_loads_of_other_scenarios_last_as_long() -> None:
+    result = official(Users(count=2), 1000 * MS)
+    assert result.settings["min_duration_s"] == 600
+
+
+def read(folder: Path, text: str) -> Conf:
+    path = folder / "user.conf"
+    path.write_text(text)
+    return read_conf(path)
+
+
+USER_CONF = """
+*.Server.target_qps = 500
+*.Server.target_latency = 25
+numbers.*.min_query_count = 321
+*.*.performance_sample_count_override = 8
+*.*.print_timestamps = 1
+*.*.mode = 2
+"""
+
+
+@pytest.mark.parametrize(("model", "fewest"), [(None, 70), ("numbers", 321)])
+def test_user_conf_goes_before_the_scenario(tmp_path: Path, model: str | None, fewest: int) -> None:
+    clock = FakeClock()
+    bench = Bench(clock, FIXED)
+    generator = replace(bench.generator, user_conf=read(tmp_path, USER_CONF))
+    scenario = Server(target_qps=1000, latency_bound="50 ms", min_queries=70)
+    result = generator.run(Taking(clock), numbers(), scenario, mlperf_model=model)
+    assert result.settings["target_qps"] == 500
+    assert result.settings["latency_bound"] == "25000000 ns"
+    assert result.settings["performance_samples"] == 8
+    assert result.settings["min_queries"] == fewest <= len(result.load.issued_ns)
+    assert result.settings["notes"] == [
+        "user.conf: mode has no effect here",
+        "user.conf: print_timestamps has no effect here",
+    ]
+
+
+def test_user_conf_goes_before_the_rules_too(tmp_path: Path) -> None:
+    clock = FakeClock()
+    generator = replace(
+        Bench(clock, EFFORTS["official"]).generator,
+        user_conf=read(tmp_path, "*.*.min_duration = 2000\n*.*.min_query_count = 5\n"),
+    )
+    result = generator.run(Taking(clock, 100 * MS), numbers(), SingleStream())
+    assert result.settings["min_duration_s"] == 2
+    assert len(result.load.issued_ns) == 21
+
+
+def test_user_conf_says_nothing_of_other_scenarios(tmp_path: Path) -> None:
+    clock = FakeClock()
+    conf = read(tmp_path, "*.*.min_query_count = 7\n")
+    generator = replace(Bench(clock, FIXED).generator, user_conf=conf)
+    result = generator.run(Taking(clock), numbers(), Users(count=2, min_queries=50))
+    assert result.settings["min_queries"] == 50
+
+
+def in_mode(mode: Mode, scenario: Scenario, **options: Any) -> tuple[Taking, Bench, LoadResult]:
+    clock = FakeClock()
+    bench, model = Bench(clock, FIXED), Taking(clock, **options)
+    result = replace(bench.generator, mode=mode).run(model, numbers(), scenario, max_batch=4)
+    return model, bench, result
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.id)
+def test_accuracy_mode_has_no_load(scenario: Scenario) -> None:
+    model, bench, result = in_mode(Mode.ACCURACY, scenario)
+    assert sorted(samples_asked(model)) == list(range(40))
+    assert result.load.stopped == "accuracy mode has no load"
+    result.require(top1=at_least(0.9), p99=at_most("1 us"), throughput=at_least("1 samples/s"))
+    outcome = bench.outcomes[-1]
+    assert outcome.verdict is Verdict.PASSED
+    assert [check.name for check in outcome.checks] == ["top1"]
+    reasons = dict(outcome.not_judged)
+    own = scenario.not_judged
+    assert reasons["p99"] == own.get(
+        "latency", "accuracy mode has no load: use --aibench-mode submission"
+    )
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.id)
+def test_performance_mode_has_no_accuracy_pass(scenario: Scenario) -> None:
+    model, bench, result = in_mode(Mode.PERFORMANCE, scenario)
+    assert result.answers.by_index == {}
+    before = len(model.calls) - len(result.load.issued_ns)
+    # Twice ten batches tell the speed; then comes the usual warm-up.
+    assert before == 20 + WARM_UP_QUERIES
+    figure = "throughput" if isinstance(scenario, Offline) else "p50"
+    limit = at_least("1 samples/s") if figure == "throughput" else at_most("1 s")
+    result.require(**{figure: limit, "top1": at_least(0.9)})
+    outcome = bench.outcomes[-1]
+    assert outcome.verdict is Verdict.PASSED
+    assert "top1" not in [check.name for check in outcome.checks]
+    assert dict(outcome.not_judged)["top1"] == (
+        "performance mode has no accuracy pass: use --aibench-mode submission"
+    )
+
+
+def test_performance_mode_fills_the_duration_offline() -> None:
+    _, _, result = in_mode(Mode.PERFORMANCE, Offline(min_duration="1 s"))
+    assert result.settings["samples_per_query"] == 1100
+
+
+def test_what_a_mode_leaves_out_is_still_checked() -> None:
+    _, _, result = in_mode(Mode.ACCURACY, SingleStream())
+    with pytest.raises(UserError, match="this benchmark has no figure 'speed'"):
+        result.require(speed=at_least(1.0), top1=at_least(0.9))
+    with pytest.raises(UserError, match="nothing is judged here"):
+        result.require(p90=at_most("1 s"))
+
+
+def test_numbers_that_are_none_are_found_in_performance_mode() -> None:
+    _, _, result = in_mode(
+        Mode.PERFORMANCE,
+        SingleStream(),
+        answer=lambda samples: [float("nan")] * len(samples),
+    )
+    assert "outputs are numbers" in [violation.rule for violation in result.violations]
 
 
 def test_offline_each_sample_is_asked_equally_often() -> None:

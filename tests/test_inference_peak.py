@@ -18,6 +18,7 @@ from pytest_aibench.errors import UserError
 from pytest_aibench.inference.peak import PEAK_EFFORTS
 from pytest_aibench.inference.peak_result import PeakRun
 from pytest_aibench.inference.runner import LoadGenerator
+from pytest_aibench.loadgen.arrivals import Constant, Gamma, Ramp
 from pytest_aibench.loadgen.effort import EFFORTS
 from pytest_aibench.loadgen.engine import MOST_AT_ONCE
 from pytest_aibench.outcome import Outcome
@@ -182,15 +183,62 @@ def test_the_record_holds_the_whole_curve() -> None:
     assert set(entry.metrics) == {"peak_qps", "top1"}
 
 
-def test_a_bound_missed_at_the_start_fails_and_names_the_fix() -> None:
+def test_a_bound_missed_at_every_rate_fails_and_names_the_fix() -> None:
     run, outcomes = search(lambda n: 6e-3, server())
     run.require(peak_qps=at_least("100 queries/s"))
     (check,) = outcomes.last.checks
     assert check.verdict is Verdict.FAILED
-    assert check.reason.startswith("not measured: even 500 queries/s misses the bound: p99 ")
-    assert check.reason.endswith("lower the starting load or raise the bound")
-    assert len(run.found.curve) == 1
-    assert run.found.curve[0].result.n < 1000
+    assert check.reason.startswith(
+        "not measured: even 2 queries/s, the lowest load tried, misses the bound: p99 "
+    )
+    assert check.reason.endswith("; raise the bound or use a faster model")
+    rates = [point.result.rate for point in run.found.curve]
+    assert rates == pytest.approx([500 / 2**k for k in range(8)] + [2])
+    assert sum(point.result.duration_s for point in run.found.curve) < 30
+
+
+def test_a_rate_far_too_high_is_no_bad_start() -> None:
+    run, _ = search(service(Service.DETERMINISTIC), server(64_000))
+    true = deterministic_capacity(SimulatedServer(Service.DETERMINISTIC, 1, BOUND_S))
+    assert run.estimate("peak_qps").value == pytest.approx(true, rel=0.1)
+
+
+def test_a_budget_spent_before_any_rate_met_the_bound_says_so() -> None:
+    run, outcomes = search(lambda n: 6e-3, server(), max_duration="6 s")
+    run.require(peak_qps=at_least("100 queries/s"))
+    (check,) = outcomes.last.checks
+    lowest = run.found.curve[-1].result.rate
+    assert check.reason.startswith(
+        f"not measured: {lowest:.4g} queries/s still misses the bound, and the budget of 6 s was "
+        "spent: start nearer to the peak"
+    )
+
+
+@pytest.mark.parametrize("arrivals", [Constant(500), Gamma(500, 2.0)])
+def test_other_arrivals_of_one_rate_are_searched(arrivals: Constant | Gamma) -> None:
+    scenario = Server(arrivals=arrivals, latency_bound="5 ms")
+    run, _ = search(service(Service.DETERMINISTIC), scenario)
+    poisson = deterministic_capacity(SimulatedServer(Service.DETERMINISTIC, 1, BOUND_S))
+    peak = run.estimate("peak_qps")
+    assert peak.value is not None
+    assert 1.02 * poisson < peak.value < 1.05 / SERVICE_S
+    assert [point.result.rate for point in run.found.curve[:2]] == [500, 1000]
+
+
+def test_each_probe_is_told() -> None:
+    told: list[str] = []
+    clock = FakeClock()
+    loads = LoadGenerator(
+        effort=EFFORTS["quick"], settle=Outcomes().settle, memory={}, clock=clock, say=told.append
+    )
+    model = Answering(clock, lambda n: n * 1e-3)
+    run = loads.find_peak(model, DATASET, MultiStream(latency_bound="3.5 ms", percentile=0.9))
+    assert told[:3] == [
+        "probe at 1 streams: p90 1 ms, met the bound",
+        "probe at 2 streams: p90 2 ms, met the bound",
+        "probe at 4 streams: p90 4 ms, missed the bound",
+    ]
+    assert len(told) == len(run.found.curve)
 
 
 def test_a_bound_met_at_the_highest_load_satisfies_what_is_required_below() -> None:
@@ -237,7 +285,7 @@ def test_a_search_cut_short_at_the_boundary_has_a_wider_interval() -> None:
 
 def test_a_system_that_cannot_keep_up_ends_its_probe_early() -> None:
     run, _ = search(lambda n: 4e-3, server(qps=100_000))
-    (point,) = run.found.curve
+    point = run.found.curve[0]
     assert point.verdict is Verdict.FAILED
     assert point.result.over >= 200
     assert point.result.n < 500
@@ -367,6 +415,12 @@ def test_a_batching_server_is_searched_on_the_real_clock() -> None:
             {},
             "find_peak cannot search multi_stream: give Server(target_qps=…, latency_bound=…) "
             "or MultiStream(latency_bound=…)",
+        ),
+        (
+            Server(arrivals=Ramp(10, 20, "1 s"), latency_bound="5 ms"),
+            {},
+            "find_peak cannot search server-ramp-10-20qps-1s: its arrivals have no one rate; "
+            "give target_qps, Constant or Gamma",
         ),
         (server(), {"highest": 100}, "highest=100 must be at least the start of 500"),
         (

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.harness import oracle
 from pytest_aibench.errors import UserError
-from pytest_aibench.loadgen import oracle
-from pytest_aibench.loadgen.mlperf_conf import read_conf
-from pytest_aibench.loadgen.mlperf_overrides import apply_overrides
+from pytest_aibench.loadgen.mlperf_conf import apply_overrides, read_conf
 from pytest_aibench.scenarios import (
     MultiStream,
     Offline,
@@ -198,8 +197,24 @@ def test_settings_beside_the_scenario() -> None:
     applied = apply_overrides(settings, Offline())
     assert applied.scenario == Offline()
     assert applied.performance_samples == 64
-    assert applied.accuracy_samples is None
-    assert applied.without_effect == ("offline_expected_qps", "print_timestamps")
+    assert applied.without_effect == (
+        "accuracy_sample_count_override",
+        "offline_expected_qps",
+        "print_timestamps",
+    )
+
+
+def test_keys_without_effect_are_named_as_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "user.conf"
+    path.write_text(
+        "*.*.mode = 2\n*.Server.target_qps = 3\n*.SingleStream.target_latency = 1\n"
+        "bert.*.print_timestamps = 1\n"
+    )
+    unused = {"single_stream_expected_latency_ns", "print_timestamps"}
+    conf = read_conf(path)
+    assert conf.keys_without(unused, "Server") == ["mode"]
+    assert conf.keys_without(unused, "SingleStream") == ["mode", "target_latency"]
+    assert conf.keys_without(unused, "Server", "bert") == ["mode", "print_timestamps"]
 
 
 def test_settings_that_do_not_fit() -> None:

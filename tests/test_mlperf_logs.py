@@ -6,18 +6,30 @@ import json
 import re
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.harness import oracle
+from benchmarks.harness.official_logs import (
+    DetailLog,
+    parse_accuracy,
+    parse_detail,
+    parse_trace,
+)
+from benchmarks.harness.oracle import OfficialResult, OfficialRun, run_official
 from pytest_aibench.bounds import Violation
 from pytest_aibench.errors import UserError
-from pytest_aibench.loadgen import oracle
 from pytest_aibench.loadgen.journal import NEVER, Load
-from pytest_aibench.loadgen.mlperf_accuracy import output_bytes
-from pytest_aibench.loadgen.mlperf_logs import write_logs
+from pytest_aibench.loadgen.mlperf_logs import (
+    check_log_folder,
+    log_folders,
+    output_bytes,
+    write_logs,
+)
 from pytest_aibench.loadgen.mlperf_run import (
     AccuracyPhase,
     LoggedAnswer,
@@ -25,13 +37,6 @@ from pytest_aibench.loadgen.mlperf_run import (
     PerformancePhase,
 )
 from pytest_aibench.loadgen.mlperf_settings import RequestedSettings, requested_settings
-from pytest_aibench.loadgen.official_logs import (
-    DetailLog,
-    parse_accuracy,
-    parse_detail,
-    parse_trace,
-)
-from pytest_aibench.loadgen.oracle import OfficialResult, OfficialRun, run_official
 from pytest_aibench.loadgen.order import OrderSettings, Selection, sample_sets
 from pytest_aibench.scenarios import MultiStream, Offline, Scenario, Server, SingleStream
 
@@ -383,6 +388,14 @@ def test_accuracy_mode(tmp_path: Path) -> None:
     assert [value.tolist() for value in read] == [[answer["qsl_idx"]] for answer in answers]
 
 
+def test_rules_broken_in_accuracy_mode_are_errors(tmp_path: Path) -> None:
+    phase = replace(accuracy_phase(), violations=(Violation(rule="NaN", evidence="sample 3"),))
+    run = replace(run_of(SERVER, quick_load()), performance=None, accuracy=phase)
+    write_logs(tmp_path, run)
+    assert read_detail(tmp_path).errors == ["NaN: sample 3"]
+    assert read_summary(tmp_path).endswith("\n1 ERROR encountered. See detailed log.\n")
+
+
 @pytest.mark.oracle
 @needs_official
 def test_offline_accuracy_mode_is_the_official_one(tmp_path: Path) -> None:
@@ -442,6 +455,37 @@ def test_without_answers_or_samples_to_log(tmp_path: Path) -> None:
     write_logs(tmp_path, run_of(SERVER, quick_load()))
     assert json.loads((tmp_path / "mlperf_log_accuracy.json").read_text()) == []
     assert not (tmp_path / "mlperf_log_trace.json").exists()
+
+
+def test_folders_tell_tests_and_their_runs_apart(tmp_path: Path) -> None:
+    long = f"test_x.py::test_it[{'/very' * 99}]"
+    names = [
+        next(log_folders(tmp_path, test)).name
+        for test in ("a/test_x.py::test_it[cpu-50/s]", "b/test_x.py::test_it[cpu-50-s]", long)
+    ]
+    assert [name.rpartition("-")[0] for name in names[:2]] == ["test_it-cpu-50-s"] * 2
+    assert len(set(names)) == 3
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]{1,110}", name) for name in names)
+    folders = list(islice(log_folders(tmp_path, "test_x.py::test_it"), 3))
+    first = folders[0].name
+    assert [folder.name for folder in folders] == [first, f"{first}-2", f"{first}-3"]
+
+
+def test_a_place_where_logs_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_log_folder(tmp_path / "new" / "folder")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError) as error:
+        check_log_folder(tmp_path / "file" / "logs")
+    assert str(error.value) == (
+        f"cannot write MLPerf logs to {tmp_path}/file/logs: {tmp_path}/file is no folder; "
+        "choose another with --aibench-mlperf-logs"
+    )
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(UserError, match=r"logs: permission denied; choose another"):
+        check_log_folder(tmp_path / "logs")
 
 
 class FakeTensor:

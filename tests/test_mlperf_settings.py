@@ -10,20 +10,30 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.harness import oracle
+from benchmarks.harness.oracle import OfficialRun, run_official
 from pytest_aibench.cli import main
 from pytest_aibench.errors import UserError
-from pytest_aibench.loadgen import oracle
+from pytest_aibench.loadgen.arrivals import Constant
 from pytest_aibench.loadgen.mlperf_round import MODELS
 from pytest_aibench.loadgen.mlperf_settings import (
     RequestedSettings,
     effective_settings,
+    has_loadgen_name,
     model_facts,
     official_scenario,
     relevant_settings,
     requested_settings,
 )
-from pytest_aibench.loadgen.oracle import OfficialRun, run_official
-from pytest_aibench.scenarios import MultiStream, Offline, Scenario, Server, SingleStream
+from pytest_aibench.scenarios import (
+    MultiStream,
+    Offline,
+    Scenario,
+    Seeds,
+    Server,
+    SingleStream,
+    Users,
+)
 from tests.official_conf import ask_loadgen
 
 needs_official = pytest.mark.skipif(
@@ -158,19 +168,85 @@ def test_the_settings_in_effect_are_the_official_ones(drawn: list[Case]) -> None
             "3d-unet",
             {"min_duration": "600000 ms", "min_queries": 43, "selection": "equal_issue"},
         ),
-        (
-            Offline(selection="unique"),
-            "3d-unet",
-            {"min_duration": "600000 ms", "min_queries": 43},
-        ),
         (SERVER, "bert", {"min_duration": "600000 ms", "min_queries": 100}),
-        (replace(SERVER, min_duration="2 s", min_queries=7), "bert", {"min_duration": "2000 ms"}),
+        (
+            SingleStream(percentile=0.5),
+            "pointpainting",
+            {"min_duration": "600000 ms", "min_queries": 100, "percentile": 0.999},
+        ),
+        (
+            MultiStream(samples_per_query=2, percentile=0.9),
+            "3d-unet",
+            {
+                "min_duration": "600000 ms",
+                "min_queries": 662,
+                "samples_per_query": 8,
+                "percentile": 0.99,
+            },
+        ),
+        (
+            replace(SERVER, min_duration="2 s", max_duration="3 s", min_queries=7, percentile=0.5),
+            None,
+            {
+                "min_duration": "600000 ms",
+                "max_duration": None,
+                "min_queries": 100,
+                "percentile": 0.99,
+            },
+        ),
+        (
+            SingleStream(selection="same", seeds=Seeds(1, 2, 3)),
+            None,
+            {
+                "min_duration": "600000 ms",
+                "min_queries": 100,
+                "selection": "random",
+                "seeds": Seeds(),
+            },
+        ),
+        (
+            SingleStream(min_duration="60 min", min_queries=5000),
+            None,
+            {"min_duration": "3600000 ms", "min_queries": 5000},
+        ),
+        (
+            Offline(samples=50),
+            None,
+            {"min_duration": "600000 ms", "min_queries": 24_576, "samples": None},
+        ),
+        (
+            Offline(samples=50),
+            "3d-unet",
+            {
+                "min_duration": "600000 ms",
+                "min_queries": 50,
+                "samples": None,
+                "selection": "equal_issue",
+            },
+        ),
     ],
 )
-def test_the_round_fills_what_a_scenario_leaves_open(
+def test_the_rounds_rules_go_before_the_scenario(
     scenario: Scenario, model: str | None, expected: dict[str, Any]
 ) -> None:
     assert official_scenario(scenario, model) == replace(scenario, **expected)
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        Users(count=3),
+        MultiStream(interval="50 ms"),
+        Server(arrivals=Constant(qps=5), latency_bound="1 s"),
+    ],
+)
+def test_the_round_has_no_rules_for_other_scenarios(scenario: Scenario) -> None:
+    assert not has_loadgen_name(scenario)
+    with pytest.raises(UserError) as error:
+        official_scenario(scenario)
+    assert str(error.value) == (
+        f"the scenario {scenario.id} is not MLPerf's: it has no LoadGen settings"
+    )
 
 
 def test_offline_samples_are_what_loadgen_would_generate() -> None:

@@ -1,167 +1,203 @@
-"""Multi-stream of v0.5: ticks, interval counts and the number of streams, worked by hand."""
+"""Multi-stream of v0.5: a query at every tick, and the number of streams that a system bears."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_aibench.bounds import Verdict, at_least
 from pytest_aibench.errors import UserError
-from pytest_aibench.loadgen.multistream_v05 import (
-    FixedInterval,
-    FixedIntervalLoad,
-    interval_counts,
-    most_streams,
-    run_fixed_interval,
-    ticks_of,
-    within_one_interval,
-)
+from pytest_aibench.inference.result import LoadResult
+from pytest_aibench.loadgen.arrivals import FixedInterval
+from pytest_aibench.loadgen.effort import EFFORTS, StopRule
+from pytest_aibench.loadgen.engine import engine_for
+from pytest_aibench.loadgen.journal import EveryAnswer, Load
+from pytest_aibench.loadgen.percentiles import percentile_index
+from pytest_aibench.loadgen.plan import QueryPlan
+from pytest_aibench.loadgen.systems import Query, adapt
+from pytest_aibench.scenarios import MultiStream
 from tests.fakes import FakeClock
+from tests.loads import FIXED, MS, Bench, Taking, numbers
 
-MS = 1_000_000
-EVERY_50_MS = FixedInterval(qps=20)
+US = 1_000
+INTERVAL = 50 * US  # a concurrent engine waits for longer times in earnest
+EVERY_50_MS = MultiStream(interval="50 ms")
+TO_THE_END = StopRule(min_queries=10**9, min_duration_ns=2**62, budget_ns=None)
 
-
-@pytest.mark.parametrize(
-    ("tick", "now_ms", "following"),
-    [
-        (0, 0, 1),
-        (0, 49, 1),
-        (0, 50, 1),
-        (0, 51, 2),
-        (1, 51, 2),
-        (1, 100, 2),
-        (1, 100.001, 3),
-        (1, 499, 10),
-        (7, 120, 8),
-    ],
-)
-def test_next_tick(tick: int, now_ms: float, following: int) -> None:
-    assert EVERY_50_MS.next_tick(tick, int(now_ms * MS)) == following
+latencies_in_us = st.lists(st.integers(1, 300), min_size=1, max_size=30)
 
 
-@given(qps=st.floats(0.1, 1e5), tick=st.integers(0, 10**6), now_ns=st.integers(0, 10**12))
-def test_next_tick_is_the_first_one_left(qps: float, tick: int, now_ns: int) -> None:
-    interval = FixedInterval(qps=qps)
-    following = interval.next_tick(tick, now_ns)
-    assert following > tick
-    assert interval.tick_ns(following) >= now_ns
-    assert following == tick + 1 or interval.tick_ns(following - 1) < now_ns
+def loadgen_ticks(latencies_ns: Sequence[int]) -> list[int]:
+    """LoadGen's own loop (branch r0.5): advance a tick, and more while the tick has passed."""
+    ticks, tick, now = [], 0, 0
+    for latency in latencies_ns:
+        tick += 1
+        while tick * INTERVAL < now:
+            tick += 1
+        ticks.append(tick)
+        now = tick * INTERVAL + latency
+    return ticks
 
 
-@pytest.mark.parametrize(
-    ("latencies_ms", "ticks", "counts"),
-    [
-        ([10, 50, 20], [1, 2, 3], [1, 1, 1]),
-        # The second takes until 151 ms: tick 3, at 150 ms, is missed.
-        ([10, 51, 20], [1, 2, 4], [1, 2, 1]),
-        ([120, 20, 20], [1, 4, 5], [3, 1, 1]),
-        ([10, 10, 101], [1, 2, 3], [1, 1, 3]),
-    ],
-)
-def test_one_query_at_a_time(latencies_ms: list[int], ticks: list[int], counts: list[int]) -> None:
-    latencies = np.array(latencies_ms) * MS
-    made = ticks_of(EVERY_50_MS, latencies.tolist())
-    assert made.tolist() == ticks
-    assert interval_counts(EVERY_50_MS, made, latencies).tolist() == counts
+def loadgen_met(latencies_ns: Sequence[int], percentile: float) -> bool:
+    """LoadGen's verdict: how many ticks each query took, of which the percentile must be one.
+
+    They are the ticks up to the next query; of the last query, its latency in ticks.
+    """
+    taken = np.diff(loadgen_ticks(latencies_ns)).tolist()
+    taken.append(math.ceil(latencies_ns[-1] / INTERVAL))
+    return bool(sorted(taken)[percentile_index(len(taken), percentile)] < 2)
 
 
-def test_two_queries_at_a_time() -> None:
-    interval = FixedInterval(qps=20, max_async=2)
-    latencies = np.array([120, 30, 60, 10, 70]) * MS
-    # At 100 ms the first, done at 170 ms, is out alone, so the second goes. At 150 ms the second
-    # is done, so the third goes. At 200 ms the third is out until 210 ms, and at 250 ms nothing.
-    ticks = ticks_of(interval, latencies.tolist())
-    assert ticks.tolist() == [1, 2, 3, 4, 5]
-    assert interval_counts(interval, ticks, latencies).tolist() == [1, 1, 1, 1, 2]
+class Indices:
+    """Samples that are their own index."""
+
+    def take(self, indices: Any, /) -> list[int]:
+        """The samples."""
+        return list(indices)
 
 
-def test_waiting_for_the_first_of_two() -> None:
-    interval = FixedInterval(qps=20, max_async=2)
-    latencies = np.array([160, 170, 10]) * MS
-    # The first is done at 210 ms, the second at 270 ms: the third goes at tick 5, at 250 ms.
-    ticks = ticks_of(interval, latencies.tolist())
-    assert ticks.tolist() == [1, 2, 5]
-    assert interval_counts(interval, ticks, latencies).tolist() == [3, 4, 1]
+class Later:
+    """A system that knows at once when it will have answered."""
+
+    def __init__(self, clock: FakeClock, latencies_ns: Sequence[int]) -> None:
+        self.clock = clock
+        self.latencies_ns = latencies_ns
+
+    def start(self) -> None:
+        """Nothing to do."""
+
+    def issue(self, query: Query) -> None:
+        """Answer after its latency."""
+        query.complete(query.samples, at_ns=self.clock.now() + self.latencies_ns[query.id])
+
+    def flush(self) -> None:
+        """Nothing to do."""
+
+    def stop(self) -> None:
+        """Nothing to do."""
 
 
-def test_the_percentile_of_the_counts() -> None:
-    one, two = [1], [2]
-    assert within_one_interval(np.array(99 * one + one), 0.99)
-    # Of 100 counts in order the one with index 99, the largest, decides.
-    assert not within_one_interval(np.array(two + 99 * one), 0.99)
-    assert within_one_interval(np.array(two + 101 * one), 0.99)
-    assert not within_one_interval(np.array(2 * two + 101 * one), 0.99)
-    assert within_one_interval(np.array(2 * two + 101 * one), 0.98)
-
-
-def driven(latencies_ms: Sequence[float]) -> tuple[FixedIntervalLoad, list[Sequence[int]]]:
+def played(latencies_ns: Sequence[int], *, inline: bool) -> Load:
+    """The load of a system with these latencies."""
     clock = FakeClock(now_ns=7)
-    seen: list[Sequence[int]] = []
+    left = iter(latencies_ns)
 
-    def respond(query: Sequence[int]) -> None:
-        clock.advance(latencies_ms[len(seen)] / 1e3)
-        seen.append(query)
+    def answer(samples: Sequence[Any]) -> Sequence[Any]:
+        clock.now_ns += next(left)
+        return samples
 
-    queries = [[number, number + 1] for number in range(len(latencies_ms))]
-    return run_fixed_interval(respond, queries, EVERY_50_MS, clock), seen
-
-
-def test_a_system_that_keeps_up() -> None:
-    load, seen = driven([10, 20, 50])
-    assert seen == [[0, 1], [1, 2], [2, 3]]
-    assert load.ticks.tolist() == [1, 2, 3]
-    assert load.issued_ns.tolist() == [50 * MS, 100 * MS, 150 * MS]
-    assert load.completed_ns.tolist() == [60 * MS, 120 * MS, 200 * MS]
-    assert load.latency_ns.tolist() == [10 * MS, 20 * MS, 50 * MS]
-    assert load.met
-
-
-def test_a_system_that_does_not() -> None:
-    load, _ = driven([10, 60, 20])
-    assert load.ticks.tolist() == [1, 2, 4]
-    assert not load.met
-
-
-@given(st.lists(st.integers(0, 300), min_size=1, max_size=30))
-def test_the_driver_follows_the_rule(latencies_ms: list[int]) -> None:
-    load, _ = driven(latencies_ms)
-    assert load.ticks.tolist() == ticks_of(EVERY_50_MS, load.latency_ns.tolist()).tolist()
-
-
-@given(st.integers(0, 300))
-def test_the_search_finds_the_capacity(capacity: int) -> None:
-    tried: list[int] = []
-
-    def met(streams: int) -> bool:
-        tried.append(streams)
-        return streams <= capacity
-
-    assert most_streams(met) == capacity
-    assert len(tried) == len(set(tried)) <= 20
-
-
-def test_streams_of_a_linear_system() -> None:
-    """A system of 7 ms a sample does 7 samples, 49 ms, in an interval of 50 ms."""
-
-    def met(streams: int) -> bool:
-        clock = FakeClock()
-        queries = [list(range(streams))] * 100
-        load = run_fixed_interval(
-            lambda query: clock.advance(0.007 * len(query)), queries, EVERY_50_MS, clock
-        )
-        return load.met
-
-    assert most_streams(met) == 7
+    system = adapt(answer if inline else Later(clock, latencies_ns))
+    queries = np.arange(3 * len(latencies_ns)).reshape(-1, 3)
+    engine = engine_for(system, Indices(), clock)
+    with engine.at_work():
+        plan = QueryPlan(iter([queries]), FixedInterval(INTERVAL))
+        return engine.run(plan, TO_THE_END, EveryAnswer())
 
 
 @pytest.mark.parametrize(
-    "bad", [{"qps": 0}, {"qps": 20, "max_async": 0}, {"qps": 20, "percentile": 99}]
+    ("latencies_us", "due_us"),
+    [
+        ([10, 50, 20], [50, 100, 150]),
+        # The second takes until 151 µs: the tick at 150 µs is missed.
+        ([10, 51, 20], [50, 100, 200]),
+        ([120, 20, 20], [50, 200, 250]),
+        ([150, 20], [50, 200]),
+    ],
 )
-def test_settings_out_of_range(bad: dict[str, float]) -> None:
-    with pytest.raises(UserError) as error:
-        FixedInterval(**bad)  # type: ignore[arg-type]
-    assert "needs qps > 0, max_async >= 1 and 0 < percentile < 1" in str(error.value)
+@pytest.mark.parametrize("inline", [True, False])
+def test_queries_are_due_at_ticks(latencies_us: list[int], due_us: list[int], inline: bool) -> None:
+    load = played([latency * US for latency in latencies_us], inline=inline)
+    assert (load.due_ns // US).tolist() == due_us
+    assert load.issued_ns.tolist() == load.due_ns.tolist()
+    assert (load.latency_ns // US).tolist() == latencies_us
+    assert load.sizes.tolist() == [3] * len(due_us)
+
+
+@settings(deadline=None, max_examples=50)
+@given(latencies_in_us, st.booleans())
+def test_the_ticks_are_those_of_loadgen(latencies_us: list[int], inline: bool) -> None:
+    latencies = [latency * US for latency in latencies_us]
+    ticks = played(latencies, inline=inline).due_ns // INTERVAL
+    assert ticks.tolist() == loadgen_ticks(latencies)
+
+
+@given(latencies_in_us, st.sampled_from([0.5, 0.9, 0.99]))
+def test_loadgens_verdict_is_a_bound_of_one_interval_on_latency(
+    latencies_us: list[int], percentile: float
+) -> None:
+    latencies = [latency * US for latency in latencies_us]
+    judged = sorted(latencies)[percentile_index(len(latencies), percentile)]
+    assert (judged <= INTERVAL) is loadgen_met(latencies, percentile)
+
+
+def run(samples_per_query: int, **options: Any) -> tuple[Bench, LoadResult]:
+    """A model of 7 ms a sample does 7 samples, 49 ms, in an interval of 50 ms."""
+    clock = FakeClock()
+    bench = Bench(clock, replace(FIXED, budget_s=None))
+    scenario = replace(EVERY_50_MS, samples_per_query=samples_per_query)
+    return bench, bench.run(Taking(clock, 7 * MS), scenario, **options)
+
+
+@pytest.mark.parametrize(("streams", "verdict"), [(7, Verdict.PASSED), (8, Verdict.FAILED)])
+def test_the_bound_is_one_interval(streams: int, verdict: Verdict) -> None:
+    bench, result = run(streams)
+    result.require()
+    (check,) = bench.outcomes[-1].checks
+    assert (check.name, str(check.bound), check.verdict) == ("p99", "≤ 50 ms", verdict)
+    assert result.settings["interval"] == "50 ms"
+    ticks = np.diff(result.load.due_ns) // (50 * MS)
+    assert set(ticks.tolist()) == {1 if streams == 7 else 2}
+
+
+def test_the_metric_is_the_number_of_streams() -> None:
+    clock = FakeClock()
+    bench = Bench(clock, EFFORTS["quick"])
+    scenario = replace(EVERY_50_MS, percentile=0.9)
+    found = bench.generator.find_peak(
+        Taking(clock, 7 * MS), numbers(), scenario, max_queries=10_000, max_duration="600 min"
+    )
+    found.require(peak_streams=at_least("7 streams"))
+    assert found.found.peak.value == 7
+    assert bench.outcomes[-1].verdict is Verdict.PASSED
+
+
+def test_a_late_generator_is_found() -> None:
+    class Sleepy(FakeClock):
+        """Oversleeps by 6 ms."""
+
+        def sleep_until(self, due: int) -> int:
+            """Sleep too long."""
+            return super().sleep_until(due + 6 * MS)
+
+    clock = Sleepy()
+    result = Bench(clock, FIXED).run(Taking(clock), EVERY_50_MS)
+    (violation,) = result.violations
+    assert violation.rule == "the load generator keeps time"
+    assert "p99 lateness 6 ms, allowed 5 ms" in violation.evidence
+
+
+@pytest.mark.parametrize(
+    ("scenario", "short_id"),
+    [
+        (MultiStream(interval="50 ms"), "multi_stream-50ms"),
+        (MultiStream(interval="66 ms", samples_per_query=2), "multi_stream-2-66ms"),
+    ],
+)
+def test_ids(scenario: MultiStream, short_id: str) -> None:
+    assert scenario.id == short_id
+
+
+def test_a_bound_of_its_own() -> None:
+    scenario = MultiStream(interval="50 ms", latency_bound="40 ms")
+    assert (scenario.interval_s, scenario.latency_bound_s) == (0.05, 0.04)
+    assert MultiStream().interval_s is None
+    with pytest.raises(UserError, match="cannot read the quantity 'soon'"):
+        MultiStream(interval="soon")

@@ -15,17 +15,17 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pytest_aibench.errors import UserError
-from pytest_aibench.loadgen import oracle
-from pytest_aibench.loadgen.arrivals import Poisson
-from pytest_aibench.loadgen.official_logs import parse_accuracy, parse_detail, parse_trace
-from pytest_aibench.loadgen.oracle import (
+from benchmarks.harness import oracle
+from benchmarks.harness.official_logs import parse_accuracy, parse_detail, parse_trace
+from benchmarks.harness.oracle import (
     OfficialResult,
     OfficialRun,
     OracleError,
     measure_speed,
     run_official,
 )
+from pytest_aibench.errors import UserError
+from pytest_aibench.loadgen.arrivals import Poisson
 from pytest_aibench.loadgen.order import (
     OrderSettings,
     Selection,

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pytest_aibench.loadgen import oracle
+from benchmarks.harness import oracle
+from benchmarks.harness.oracle import OfficialResult, OfficialRun, run_official
 from pytest_aibench.loadgen.early_stopping import min_queries, tail_estimate
 from pytest_aibench.loadgen.mlperf_rules import LoadFacts, Ruling, apply_rules
-from pytest_aibench.loadgen.oracle import OfficialResult, OfficialRun, run_official
 from pytest_aibench.loadgen.percentiles import percentile_index
 from pytest_aibench.scenarios import MultiStream, Offline, Scenario, Server, SingleStream
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_aibench.loadgen.arrivals import ThinkingUsers
 from pytest_aibench.loadgen.plan import QueryPlan, all_due_at_begin, batches
-from pytest_aibench.loadgen.users import ThinkingUsers
 
 IntArray = npt.NDArray[np.int64]
 

@@ -13,11 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_aibench.errors import UserError
-from pytest_aibench.loadgen.protocols.base import BadReplyError, HttpProtocol, Reply
+from pytest_aibench.loadgen.protocols.base import BadReplyError, HttpProtocol, PlainJson, Reply
 from pytest_aibench.loadgen.protocols.kserve_v2 import JSON_LENGTH, KServeV2
-from pytest_aibench.loadgen.protocols.openai import OpenAIChat, OpenAICompletions
-from pytest_aibench.loadgen.protocols.plain_json import PlainJson
-from pytest_aibench.loadgen.protocols.sse import Event, EventDecoder
+from pytest_aibench.loadgen.protocols.openai import (
+    Event,
+    EventDecoder,
+    OpenAIChat,
+    OpenAICompletions,
+)
 
 CHAT = OpenAIChat(model="m")
 STREAM = (

@@ -15,7 +15,16 @@ from pytest_aibench.datasets.base import Dataset
 from pytest_aibench.errors import UserError
 from pytest_aibench.inference.result import LoadResult
 from pytest_aibench.inference.runner import LoadGenerator
-from pytest_aibench.loadgen.arrivals import Arrivals, Constant, Gamma, Poisson, Ramp, Replay, Steps
+from pytest_aibench.loadgen.arrivals import (
+    Arrivals,
+    Constant,
+    Gamma,
+    Poisson,
+    Ramp,
+    Replay,
+    Steps,
+    ThinkingUsers,
+)
 from pytest_aibench.loadgen.decision import FixedEstimator
 from pytest_aibench.loadgen.effort import Effort, StopRule
 from pytest_aibench.loadgen.engine import MOST_AT_ONCE, engine_for
@@ -24,7 +33,6 @@ from pytest_aibench.loadgen.mlperf_settings import loadgen_name
 from pytest_aibench.loadgen.order import OrderSettings, Selection, query_chunks, sample_sets
 from pytest_aibench.loadgen.plan import Chunks, QueryPlan
 from pytest_aibench.loadgen.systems import ConcurrentSystem, Query, adapt
-from pytest_aibench.loadgen.users import ThinkingUsers
 from pytest_aibench.scenarios import (
     MultiStream,
     Offline,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness._busy import busy_torch
-from pytest_aibench.loadgen.official_logs import parse_detail, parse_trace
+from benchmarks.harness.official_logs import parse_detail, parse_trace
 
 N_SAMPLES = 1024
 

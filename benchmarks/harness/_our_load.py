@@ -1,14 +1,17 @@
 """Runs one load of ours with a null system, in a process of its own.
 
-It reads ``{"scenario": ..., "arguments": {...}, "watched": bool, "worker": bool, "busy": bool}``
-from standard input and prints one JSON line with the figures. The load does its full job: checks
-of the outputs, a sample of the answers and, where it is watched, looks at two bounds.
+It reads ``{"scenario": ..., "arguments": {...}, "watched": bool, "worker": bool, "busy": bool,
+"trace": bool}`` from standard input and prints one JSON line with the figures. The load does its
+full job: checks of the outputs, a sample of the answers and, where it is watched, looks at two
+bounds. The whole run is from the call that starts it until its figures are known and, where it is
+wanted, its trace is on disk.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -25,6 +28,7 @@ from pytest_aibench.inference.result import PERCENTILES, LoadResult
 from pytest_aibench.inference.runner import LoadGenerator
 from pytest_aibench.loadgen.effort import Effort
 from pytest_aibench.loadgen.histogram import from_latencies
+from pytest_aibench.loadgen.mlperf_trace import write_trace
 from pytest_aibench.loadgen.percentiles import percentile_figure
 from pytest_aibench.outcome import Outcome
 
@@ -43,9 +47,17 @@ def main() -> None:
     _figures(generator.run(_null, data, few), 0)  # imports what is imported on first use
     before = _memory_bytes("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    with busy_torch() if request["busy"] else nullcontext():
+    with (
+        busy_torch() if request["busy"] else nullcontext(),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        start_ns = perf_counter_ns()
         result = generator.run(model, data, scenario, bounds={"p90": at_most("1 s")})
-    print(json.dumps(_figures(result, before)))
+        figures = _figures(result, before)
+        if request["trace"]:
+            _write_trace(Path(folder), result)
+        whole_s = (perf_counter_ns() - start_ns) / 1e9
+    print(json.dumps({**figures, "whole_run_per_s": len(result.load.sizes) / whole_s}))
 
 
 def _null(samples: Sequence[Any]) -> Sequence[Any]:
@@ -68,7 +80,6 @@ def _figures(result: LoadResult, before: int) -> dict[str, float]:
     from_latencies(load.latency_ns)
     known_ns, peak = perf_counter_ns(), _memory_bytes("VmHWM")
     queries = len(load.sizes)
-    queries = len(load.sizes)
     return {
         "samples_per_s": float(load.sizes.sum()) / load.duration_s,
         "scheduled_per_s": queries / max(float(load.due_ns[-1]) / 1e9, 1e-9),
@@ -78,6 +89,11 @@ def _figures(result: LoadResult, before: int) -> dict[str, float]:
         "post_run_s": (known_ns - load.begin_ns) / 1e9 - load.duration_s,
         "mb_per_million": (peak - before) / queries,
     }
+
+
+def _write_trace(folder: Path, result: LoadResult) -> None:
+    samples = np.resize(np.arange(N_SAMPLES), len(result.load.sizes))
+    write_trace(folder / "mlperf_log_trace.json", result.load, samples)
 
 
 def _memory_bytes(field: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 
@@ -12,8 +12,7 @@ from pytest_aibench.bounds import CONFIDENCE, Estimate, Verdict, Violation
 from pytest_aibench.errors import UserError
 from pytest_aibench.inference.agreement import disagreement
 from pytest_aibench.inference.job import AccuracyPass, Job
-from pytest_aibench.inference.lateness import late_generator
-from pytest_aibench.inference.quiet import undisturbed
+from pytest_aibench.inference.punctuality import late_generator, undisturbed
 from pytest_aibench.loadgen.decision import OverCount
 from pytest_aibench.loadgen.effort import Effort, StopRule
 from pytest_aibench.loadgen.journal import Journal, Load, Stamps
@@ -26,9 +25,9 @@ from pytest_aibench.loadgen.peak import (
     ProbeResult,
     find_peak,
 )
-from pytest_aibench.loadgen.percentiles import percentile_index
+from pytest_aibench.loadgen.percentiles import percentile_figure, percentile_index
 from pytest_aibench.scenarios import MultiStream, Scenario, Seeds, Server
-from pytest_aibench.units import RATIO, format_quantity, parse_duration_s, parse_quantity
+from pytest_aibench.units import RATIO, TIME, format_quantity, parse_duration_s, parse_quantity
 
 HIGHEST_QPS = 1_000_000.0
 HIGHEST_STREAMS = 4096.0
@@ -65,7 +64,8 @@ class PeakSearch:
     """What the user asked for.
 
     Attributes:
-        scenario: Where the search starts; its latency bound and percentile are what must hold.
+        scenario: Where the search starts, and how queries arrive; its latency bound and percentile
+            are what must hold.
         highest: The load at which the doubling ends.
         tolerance: Half-width of the interval that ends the search, as a share of the answer.
         over_per_probe: See `PeakEffort`.
@@ -105,13 +105,27 @@ class PeakSearch:
         """
         return 2 * self.bound_s / self.tolerance if isinstance(self.scenario, Server) else 0.0
 
+    @property
+    def start(self) -> float:
+        """The first load."""
+        return (_qps(self.scenario) if isinstance(self.scenario, Server) else None) or 1.0
+
+    @property
+    def _alone_qps(self) -> float:
+        """At this rate no more Poisson arrivals follow another within the bound than may miss it.
+
+        The others find an idle system if it meets the bound at all: a lower rate would not help.
+        """
+        return (1 - self.scenario.judged_percentile) / self.bound_s
+
     def settings(self) -> PeakSettings:
         """The same for `find_peak`. Streams are counted from one, rates from the scenario's."""
         server = isinstance(self.scenario, Server)
         return PeakSettings(
             percentile=self.scenario.judged_percentile,
             bound_s=self.bound_s,
-            start=getattr(self.scenario, "target_qps", None) or 1.0,
+            start=self.start,
+            lowest=min(self.start, self._alone_qps) if server else 1.0,
             highest=self.highest,
             whole=not server,
             tolerance=self.tolerance,
@@ -125,7 +139,7 @@ class PeakSearch:
         seeds = self.scenario.seeds
         own = Seeds(seeds.qsl, seeds.sample_index + probe, seeds.schedule + probe)
         if isinstance(self.scenario, Server):
-            return replace(self.scenario, target_qps=load, seeds=own)
+            return replace(_at_rate(self.scenario, load), seeds=own)
         return replace(self.scenario, samples_per_query=int(load), seeds=own)
 
 
@@ -150,8 +164,11 @@ def peak_search(
             "or MultiStream(latency_bound=…)"
         )
     default = PEAK_EFFORTS[effort.name]
-    if isinstance(scenario, Server) and scenario.arrivals is not None:
-        raise UserError(f"find_peak cannot search {scenario.id}: give target_qps, not arrivals")
+    if isinstance(scenario, Server) and _qps(scenario) is None:
+        raise UserError(
+            f"find_peak cannot search {scenario.id}: its arrivals have no one rate; "
+            "give target_qps, Constant or Gamma"
+        )
     most = HIGHEST_QPS if isinstance(scenario, Server) else HIGHEST_STREAMS
     search = PeakSearch(
         scenario=scenario,
@@ -168,6 +185,17 @@ def peak_search(
     if search.highest < start:
         raise UserError(f"highest={search.highest:g} must be at least the start of {start:g}")
     return search
+
+
+def _qps(server: Server) -> float | None:
+    """The rate to search; None where the arrivals change theirs, or end."""
+    return server.target_qps or getattr(server.arrivals, "qps", None)
+
+
+def _at_rate(server: Server, qps: float) -> Server:
+    if server.arrivals is None:
+        return replace(server, target_qps=qps)
+    return replace(server, arrivals=replace(server.arrivals, qps=qps))
 
 
 def _tolerance(text: str) -> float:
@@ -194,17 +222,28 @@ class PeakFound:
     violations: tuple[Violation, ...]
 
 
-def run_search(job: Job, search: PeakSearch, effort: Effort, alone: AccuracyPass) -> PeakFound:
-    """Search with real loads; a probe that breaks a rule ends it."""
+def run_search(
+    job: Job, search: PeakSearch, alone: AccuracyPass, say: Callable[[str], None]
+) -> PeakFound:
+    """Search with real loads; a probe that breaks a rule ends it.
+
+    Args:
+        job: The model at work.
+        search: What to search.
+        alone: The accuracy pass.
+        say: Gets a line of text after each probe.
+    """
     __tracebackhide__ = True
     # Now, because at the first look it would delay queries.
     import_module("scipy.special")
     if alone.violations:
         return _broken(search, alone.violations)
-    probe = _EngineProbe(job, search, effort, alone)
+    probe = _EngineProbe(job, search, alone)
     try:
         with undisturbed():
-            found = find_peak(probe, search.settings())
+            found = find_peak(
+                probe, search.settings(), lambda point: say(probe_text(search, point))
+            )
     except NoPeak as unknown:
         return _open(search, unknown)
     except _RuleBroken as broken:
@@ -248,13 +287,21 @@ class _RuleBroken(Exception):
         self.violations = violations
 
 
+def probe_text(search: PeakSearch, point: ProbePoint) -> str:
+    """``probe at 3200 queries/s: p99 4.1 ms, met the bound``."""
+    load = format_quantity(point.result.rate, search.unit)
+    figure = percentile_figure(search.scenario.judged_percentile)
+    latency = format_quantity(point.result.percentile_s, TIME)
+    verdict = "met" if point.verdict is Verdict.PASSED else "missed"
+    return f"probe at {load}: {figure} {latency}, {verdict} the bound"
+
+
 class _EngineProbe:
     """Runs one real load per call, each from an idle system, within one budget of time."""
 
-    def __init__(self, job: Job, search: PeakSearch, effort: Effort, alone: AccuracyPass) -> None:
+    def __init__(self, job: Job, search: PeakSearch, alone: AccuracyPass) -> None:
         self._job = job
         self._search = search
-        self._effort = effort
         self._alone = alone
         self._spent_s = 0.0
         self._lateness_ns: list[Stamps] = []
@@ -296,7 +343,7 @@ class _EngineProbe:
             budget_ns=int(left_s * 1e9),
             decide=watch.look,
         )
-        loaded = self._job.load(scenario, rule, self._effort, self._alone)
+        loaded = self._job.load(scenario, rule, self._alone)
         broken = (
             *loaded.load.violations,
             *disagreement(loaded.answers, self._alone.by_index, self._search.may_differ),

@@ -10,7 +10,7 @@ from pytest_aibench.bounds import Bound, Estimate, Violation
 from pytest_aibench.errors import UserError
 from pytest_aibench.inference.peak import PeakFound, PeakSearch
 from pytest_aibench.inference.result import Answers, quality_reference
-from pytest_aibench.outcome import Outcome, judge_all
+from pytest_aibench.outcome import LookUp, Outcome, Required, judge_all
 from pytest_aibench.quality.metrics import metric_names
 
 
@@ -25,6 +25,7 @@ class PeakRun:
         answers: The accuracy pass.
         references: Quality of each reference, by the metric's name.
         provenance: Facts about the model.
+        look_up: Finds the bounds that stand in a file.
         settle: Takes the outcome; raises what fails the test.
     """
 
@@ -34,6 +35,7 @@ class PeakRun:
     answers: Answers
     references: Mapping[str, Callable[[str], float]]
     provenance: Mapping[str, Any]
+    look_up: LookUp = field(default=Required, repr=False)
     settle: Callable[[PeakRun, Outcome], None] = field(repr=False)
 
     @property
@@ -49,7 +51,8 @@ class PeakRun:
             UserError: A bound names no figure of this result, or has the wrong unit.
         """
         __tracebackhide__ = True
-        self.settle(self, judge_all(self, bounds))
+        required = self.look_up(bounds)
+        self.settle(self, judge_all(self, required.bounds, (), required.uncalibrated))
 
     def estimate(self, name: str) -> Estimate:
         """``peak_qps`` or ``peak_streams``, or a quality metric.

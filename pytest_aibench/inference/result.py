@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pytest_aibench.bounds import Bound, Check, Estimate, Violation
 from pytest_aibench.datasets.base import Dataset
 from pytest_aibench.errors import UserError
+from pytest_aibench.inference.job import Mode
 from pytest_aibench.loadgen.decision import Estimator
 from pytest_aibench.loadgen.journal import Load
 from pytest_aibench.loadgen.percentiles import figure_percentile
@@ -23,7 +24,7 @@ from pytest_aibench.loadgen.token_figures import (
     like_figure,
     token_estimate,
 )
-from pytest_aibench.outcome import Outcome, judge_all
+from pytest_aibench.outcome import LookUp, Outcome, Required, judge_all
 from pytest_aibench.quality.metrics import metric, metric_names
 from pytest_aibench.scenarios import Scenario
 from pytest_aibench.units import TIME
@@ -104,6 +105,9 @@ class LoadResult:
         estimator: Makes intervals that fit the way the load was ended.
         slo: What is promised of token streams, for goodput.
         audit: Checks of an audit, which are judged along with every bound.
+        mode: What ran.
+        uncalibrated: Figures whose bound should have been in a file, and why it is not.
+        look_up: Finds the bounds that stand in a file.
         settle: Takes the outcome; raises what fails the test.
     """
 
@@ -119,6 +123,9 @@ class LoadResult:
     estimator: Estimator
     slo: Slo | None = None
     audit: tuple[Check, ...] = ()
+    mode: Mode = Mode.SUBMISSION
+    uncalibrated: Mapping[str, str] = field(default_factory=dict)
+    look_up: LookUp = field(default=Required, repr=False)
     settle: Callable[[LoadResult, Outcome], None] = field(repr=False)
 
     def require(self, **bounds: Bound) -> None:
@@ -132,7 +139,8 @@ class LoadResult:
             UserError: A bound names no figure of this result, or has the wrong unit.
         """
         __tracebackhide__ = True
-        self.settle(self, judge_all(self, {**self.bounds, **bounds}, self.audit))
+        required = Required(self.bounds, self.uncalibrated) | self.look_up(bounds)
+        self.settle(self, judge_all(self, required.bounds, self.audit, required.uncalibrated))
 
     def estimate(self, name: str) -> Estimate:
         """A figure: ``p50`` … ``p999``, ``mean``, ``throughput``, of tokens, or of quality.
@@ -155,8 +163,8 @@ class LoadResult:
         raise UserError(f"this benchmark has no figure {name!r}: use one of {known}")
 
     def excluded(self, name: str) -> str | None:
-        """Why the scenario does not judge a figure, or None."""
-        return excluded(self.scenario, name)
+        """Why a figure is not judged in this scenario or mode, or None."""
+        return excluded(self.scenario, name) or self._not_run(name)
 
     def reference(self, reference: str, name: str) -> float:
         """A reference's value of a quality metric.
@@ -165,6 +173,15 @@ class LoadResult:
             UserError: There is no such reference, or the figure is not a quality metric.
         """
         return quality_reference(self.references, reference, name)
+
+    def _not_run(self, name: str) -> str | None:
+        self.estimate(name)  # a figure that does not exist is a mistake in every mode
+        is_quality = name in metric_names()
+        if self.mode is Mode.ACCURACY and not is_quality:
+            return "accuracy mode has no load: use --aibench-mode submission"
+        if self.mode is Mode.PERFORMANCE and is_quality:
+            return "performance mode has no accuracy pass: use --aibench-mode submission"
+        return None
 
     @cached_property
     def sorted_latencies_s(self) -> npt.NDArray[np.float64]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from itertools import count
 from numbers import Real
 from pathlib import Path
@@ -290,3 +291,57 @@ def _compact(duration: str) -> str:
 def _check_above_zero(name: str, value: float) -> None:
     if not isinstance(value, Real) or not 0 < value < math.inf:
         raise UserError(f"{name}={value!r} must be a number above zero")
+
+
+class ThinkingUsers:
+    """Users who each ask, wait for the answer, think, and ask again; times in ns from the begin.
+
+    Their first queries are spread evenly over one think time, so that they do not march in step.
+
+    Args:
+        count: Number of users.
+        think_ns: From an answer to the next query of the same user.
+    """
+
+    def __init__(self, count: int, think_ns: int) -> None:
+        self._think_ns = think_ns
+        self._dues = [user * think_ns // count for user in range(count)]
+
+    def peek(self, n: int) -> IntArray:
+        """When the next query is due, where ``n`` is not 0 and not all users wait for answers."""
+        return np.array(self._dues[: min(n, 1)], np.int64)
+
+    def advance(self, n: int) -> None:
+        """The next ``n`` users have asked; they wait for their answers."""
+        for _ in range(n):
+            heappop(self._dues)
+
+    def answered(self, at_ns: int) -> None:
+        """One of the users who wait was answered."""
+        heappush(self._dues, self._next_due(at_ns))
+
+    def _next_due(self, answered_ns: int) -> int:
+        return answered_ns + self._think_ns
+
+
+class FixedInterval(ThinkingUsers):
+    """One user who asks at every tick, save those that pass while he waits for an answer.
+
+    This is the multi-stream scenario of MLPerf Inference v0.5 with one query unanswered at most:
+    the first query goes at tick 1, each further one at the first tick after the query before
+    that is not earlier than its answer (LoadGen, branch r0.5).
+
+    Args:
+        interval_ns: From tick to tick.
+    """
+
+    def __init__(self, interval_ns: int) -> None:
+        super().__init__(1, interval_ns)
+        self._interval_ns = interval_ns
+        self._tick = 1
+        self._dues = [interval_ns]
+
+    def _next_due(self, answered_ns: int) -> int:
+        not_passed = -(-answered_ns // self._interval_ns)
+        self._tick = max(self._tick + 1, not_passed)
+        return self._tick * self._interval_ns

@@ -11,8 +11,12 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-_MOST_STEPS = 30
+_MOST_STEPS = 60
 _LARGEST_LOGIT = 30.0
+_LEAST_FREE = 0.1
+
+# Of clusters of hits that grow with the load; found on simulated queues.
+_VARIANCE_POWER = 1.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +46,11 @@ def fit_crossing(
     """Fit the log-odds of a hit as linear in the log load, and find where the share is ``level``.
 
     Replications are independent, trials within one are not: the spread of whole replications
-    around the fit, not the binomial one, sets the interval (quasi-likelihood: McCullagh & Nelder,
-    Generalized Linear Models, 2nd ed., section 4.5; ends of a ratio: Fieller, JRSS B 16, 1954).
+    around the fit, not the binomial one, sets the interval. It is estimated twice, and the larger
+    counts: as one dispersion (quasi-likelihood: McCullagh & Nelder, Generalized Linear Models, 2nd
+    ed., section 4.5) and by each replication's own residual (HC3: MacKinnon & White, Journal of
+    Econometrics 29, 1985), because hits come in clusters that are rare at low loads and large at
+    high ones. The ends are those of a ratio (Fieller, JRSS B 16, 1954).
 
     Args:
         loads: Load of each replication, positive; at least 3, not all equal.
@@ -60,7 +67,7 @@ def fit_crossing(
     # One more trial per replication, that hits with the level's probability, keeps the fit finite
     # where all trials below a load miss and all above it hit.
     n, y = np.asarray(trials) + 1.0, np.asarray(hits) + level
-    line, covariance = _fit_logistic(x, y, n)
+    line, covariance = _fit(x, y, n, level)
     # The log of an average is low on average, by half its variance to second order.
     line[0] += covariance[0, 0] / 2 - float(logit(level))
     quantile = float(student.ppf((1 + confidence) / 2, len(x) - 2))
@@ -70,22 +77,73 @@ def fit_crossing(
     )
 
 
-def _fit_logistic(x: Floats, y: Floats, n: Floats) -> tuple[Floats, Floats]:
-    """Intercept and slope by iteratively reweighted least squares, and their covariance."""
+def _fit(x: Floats, y: Floats, n: Floats, level: float) -> tuple[Floats, Floats]:
+    """Intercept and slope of the log-odds, and their covariance by the spread of replications."""
+    # Where the share jumps there is no replication that shows how hits cluster.
+    jumps = np.all(np.minimum(y, n - y) <= level * n)
+    fit = _fit_logistic(x, y, n, 1.0 if jumps else _VARIANCE_POWER)
+    freedom = len(x) / (len(x) - 2)
+    if jumps:
+        spread = freedom * np.mean(fit.residuals**2) / np.mean(fit.variance)
+        return fit.line, fit.inverse * max(1.0, spread)
+    # The trial added to each is all that is left where a share is 0 or 1.
+    spread = freedom * np.mean(fit.residuals**2 / (fit.variance + 1))
+    return fit.line, _larger(fit.inverse * max(1.0, spread), fit.covariance_by_residual)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fit:
+    """A line with what its covariance is made of; ``sensitivity``: of hits, to the log-odds."""
+
+    line: Floats
+    design: Floats
+    inverse: Floats
+    residuals: Floats
+    variance: Floats
+    sensitivity: Floats
+
+    @property
+    def covariance_by_residual(self) -> Floats:
+        """The covariance where each replication has a variance of its own (HC3)."""
+        weights = self.sensitivity**2 / self.variance
+        leverage = weights * np.sum(self.design @ self.inverse * self.design, axis=1)
+        # A replication that alone sets the line has no residual to judge it by.
+        own = weights * self.residuals / self.sensitivity / np.maximum(1 - leverage, _LEAST_FREE)
+        scores = self.design * own[:, None]
+        return np.asarray(self.inverse @ scores.T @ scores @ self.inverse)
+
+
+def _fit_logistic(x: Floats, y: Floats, n: Floats, power: float) -> _Fit:
+    """By iteratively reweighted least squares; a variance to that power of the binomial one."""
     from scipy.special import expit, logit
 
     design = np.stack([np.ones_like(x), x], axis=1)
     logits = logit((y + 0.5) / (n + 1))
     for _ in range(_MOST_STEPS):
         share = expit(logits)
-        variance = n * share * (1 - share)
-        inverse = np.linalg.inv(design.T @ (variance[:, None] * design))
-        line = inverse @ design.T @ (variance * logits + y - n * share)
-        previous, logits = logits, np.clip(design @ line, -_LARGEST_LOGIT, _LARGEST_LOGIT)
-        if np.allclose(logits, previous, rtol=0, atol=1e-6):
+        sensitivity = n * share * (1 - share)
+        variance = n * (share * (1 - share)) ** power
+        weights = sensitivity**2 / variance
+        inverse = np.linalg.inv(design.T @ (weights[:, None] * design))
+        line = inverse @ design.T @ (weights * logits + (y - n * share) * sensitivity / variance)
+        fitted = np.clip(design @ line, -_LARGEST_LOGIT, _LARGEST_LOGIT)
+        if np.allclose(logits, fitted, rtol=0, atol=1e-6):
             break
-    dispersion = np.mean((y - n * share) ** 2) / np.mean(variance) * len(x) / (len(x) - 2)
-    return line, inverse * max(1.0, dispersion)
+        # Whole steps run away where almost all shares are 0 or 1.
+        logits = (logits + fitted) / 2
+    return _Fit(
+        line=line,
+        design=design,
+        inverse=inverse,
+        residuals=y - n * share,
+        variance=variance,
+        sensitivity=sensitivity,
+    )
+
+
+def _larger(covariance: Floats, other: Floats) -> Floats:
+    """The covariance, scaled up until no variance is below the other's."""
+    return covariance * max(1.0, float(np.max(np.diag(other) / np.diag(covariance))))
 
 
 def _root(

@@ -13,12 +13,14 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import pairwise
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from pytest_aibench.errors import add_note
+from pytest_aibench.loadgen.arrivals import ThinkingUsers
 from pytest_aibench.loadgen.clock import SPIN_NS, Clock, give_way
 from pytest_aibench.loadgen.effort import NextLook, StopRule
 from pytest_aibench.loadgen.journal import (
@@ -39,16 +41,18 @@ from pytest_aibench.loadgen.systems import (
     Respond,
 )
 from pytest_aibench.loadgen.tokens import TokenTrace
-from pytest_aibench.loadgen.users import ThinkingUsers
 
-GAP_NS = 400_000
-"""A wait for a due time that is long enough to look in without making the query late."""
+WAIT_TO_LOOK_NS = 100_000
+"""The shortest wait for a due time that is worth looking in; a look takes 0.2 to 0.6 ms."""
 
-LEAST_BETWEEN_GAPS = 16
-"""Timed queries to issue before a gap is used to look in."""
+LEAST_BETWEEN_LOOKS = 16
+"""Timed queries to issue before a wait is used to look in."""
+
+SEARCHED_FOR_WAIT = 128
+"""Timed queries among which the longest wait is searched: a look is longer after more queries."""
 
 MOST_AT_ONCE = 256
-"""Timed queries to issue before the next look where there is no gap."""
+"""Timed queries to issue before the next look where no wait is long enough for it."""
 
 POLLS = 50
 """How often to look for an answer before sleeping: to be woken takes longer than a fast answer."""
@@ -126,10 +130,13 @@ class Engine(ABC):
                 return f"the arrivals ended after {len(journal)} queries"
             due = None if dues is None else (dues + journal.begin).tolist()
             look = rule.next_look(journal, self._clock.now())
-            if due is not None and plan.coalesce:
+            if due is None:
+                n_issued = self._issue(journal, plan, queries, None, look)
+            elif plan.coalesce:
                 n_issued = self._issue_together(journal, plan, queries, due, look)
             else:
-                n_issued = self._issue(journal, plan, queries, due, look)
+                n = _n_before_longest_wait(due, look.latest)
+                n_issued = self._issue(journal, plan, queries[:n], due[:n], look)
             plan.advance(n_issued)
             if journal.violations:
                 return f"a rule was broken: {journal.violations[0].rule}"
@@ -195,6 +202,18 @@ class Engine(ABC):
     @abstractmethod
     def _drain(self, journal: Journal) -> None:
         """Wait for the answers that are still to come."""
+
+
+def _n_before_longest_wait(due: list[int], latest: int) -> int:
+    """How many of the queries with these due times to issue before a look, due by ``latest``.
+
+    No query can be issued during a look, so it goes where the wait for the next one is longest.
+    """
+    n_ready = bisect_right(due, latest) + 1
+    searched = due[LEAST_BETWEEN_LOOKS - 1 : min(n_ready, SEARCHED_FOR_WAIT)]
+    waits = [later - sooner for sooner, later in pairwise(searched)]
+    longest = max(waits, default=0)
+    return LEAST_BETWEEN_LOOKS + waits.index(longest) if longest >= WAIT_TO_LOOK_NS else n_ready
 
 
 class _InlineEngine(Engine):
@@ -286,8 +305,6 @@ def _when_due(
     for samples, at in zip(inputs, due, strict=True):
         start = now()
         if start < at:
-            if at - start > GAP_NS and len(issued) >= LEAST_BETWEEN_GAPS:
-                break
             if at > look.latest:
                 sleep_until(look.latest)
                 break
@@ -351,8 +368,6 @@ class _ConcurrentEngine(Engine):
             if due is None:
                 start = self._clock.now()
             else:
-                if position >= LEAST_BETWEEN_GAPS and due[position] - self._clock.now() > GAP_NS:
-                    break
                 start = self._wait(journal, min(due[position], look.latest))
                 if start < due[position]:
                     break

@@ -14,8 +14,13 @@ from urllib.parse import urlsplit
 
 from pytest_aibench.errors import UserError
 from pytest_aibench.loadgen.async_system import Answer, AsyncSystem
-from pytest_aibench.loadgen.protocols.base import BadReplyError, HttpProtocol, Reply, Request
-from pytest_aibench.loadgen.protocols.plain_json import PlainJson
+from pytest_aibench.loadgen.protocols.base import (
+    BadReplyError,
+    HttpProtocol,
+    PlainJson,
+    Reply,
+    Request,
+)
 from pytest_aibench.loadgen.systems import Query
 from pytest_aibench.units import parse_duration_s
 

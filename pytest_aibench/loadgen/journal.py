@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,19 +73,25 @@ class SampledAnswers:
     def offer(self, queries: Stamps, outputs: Sequence[Sequence[Any]]) -> None:
         """Keep each answer with the probability that makes the sample uniform."""
         first, self._seen = self._seen, self._seen + queries.size
+        if self._next < self._size:
+            self._fill(queries, outputs)
         while self._next < self._seen:
             query, sample = divmod(self._next - first, queries.shape[1])
-            self._keep((int(queries[query, sample]), outputs[query][sample]))
-
-    def _keep(self, answer: tuple[int, Any]) -> None:
-        self._next += 1
-        if len(self.kept) < self._size:
-            self.kept.append(answer)
-        else:
+            answer = int(queries[query, sample]), outputs[query][sample]
             self.kept[self._random.randrange(self._size)] = answer
-        if len(self.kept) == self._size:
-            self._log_weight -= self._random.expovariate(self._size)
-            self._next += int(self._random.expovariate(-math.log1p(-math.exp(self._log_weight))))
+            self._next += 1
+            self._pass_over()
+
+    def _fill(self, queries: Stamps, outputs: Sequence[Sequence[Any]]) -> None:
+        answers = zip(queries.ravel().tolist(), chain.from_iterable(outputs), strict=True)
+        self.kept += islice(answers, self._size - self._next)
+        self._next = len(self.kept)
+        if self._next == self._size:
+            self._pass_over()
+
+    def _pass_over(self) -> None:
+        self._log_weight -= self._random.expovariate(self._size)
+        self._next += int(self._random.expovariate(-math.log1p(-math.exp(self._log_weight))))
 
 
 @dataclass(slots=True)
@@ -134,13 +141,13 @@ class Journal:
         if all(violation.rule != rule for violation in self.violations):
             self.violations.append(Violation(rule=rule, evidence=evidence))
 
-    def add(self, queries: Stamps, due: Sequence[int], stretch: Stretch) -> None:
+    def add(self, queries: Stamps, due: list[int], stretch: Stretch) -> None:
         """Add a stretch of queries, shape (n_queries, samples_per_query), and their outputs."""
         self._stamp(due, stretch.issued, stretch.completed, queries.shape[1])
         self.take_outputs(queries, stretch.outputs)
 
     def add_call(
-        self, queries: Stamps, due: Sequence[int], issued: int, completed: int, outputs: Any
+        self, queries: Stamps, due: list[int], issued: int, completed: int, outputs: Any
     ) -> None:
         """Add queries, shape (n_queries, samples_per_query), that were answered in one call."""
         n_queries, size = queries.shape
@@ -164,17 +171,11 @@ class Journal:
                 evidence = f"sample {index} was answered without a token"
                 self.violate("every answer has tokens", evidence)
 
-    def _stamp(
-        self, due: Sequence[int], issued: Sequence[int], completed: Sequence[int], size: int
-    ) -> None:
-        sizes = np.full(len(issued), size)
-        for stamps, more in (
-            (self.due, due),
-            (self.issued, issued),
-            (self.completed, completed),
-            (self.sizes, sizes),
-        ):
-            stamps.frombytes(np.array(more, np.int64).tobytes())
+    def _stamp(self, due: list[int], issued: list[int], completed: list[int], size: int) -> None:
+        self.due.fromlist(due)
+        self.issued.fromlist(issued)
+        self.completed.fromlist(completed)
+        self.sizes.extend(array("q", [size]) * len(issued))
 
     def finish(self, stopped: str) -> Load:
         """The finished load; it takes the journal's memory over, so the journal ends here."""

@@ -1,4 +1,6 @@
-"""Reading LoadGen's configuration files, like ``user.conf``: ``model.scenario.key = value``.
+"""LoadGen's configuration files, like ``user.conf``, read and applied to a scenario.
+
+A line is ``model.scenario.key = value``.
 
 What LoadGen takes, this takes with the same meaning. What LoadGen drops or cuts without a word
 (keys it does not know, lines without spaces around ``=``, fractions of whole numbers) is either
@@ -10,13 +12,15 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from pytest_aibench.errors import UserError
-from pytest_aibench.loadgen.mlperf_settings import RequestedSettings
+from pytest_aibench.loadgen.mlperf_settings import RequestedSettings, requested_settings
+from pytest_aibench.scenarios import Scenario, Seeds, Selection
 
 _ANY = "*"
 _NS_PER_MS = 1_000_000
@@ -148,6 +152,23 @@ class Conf:
             if key.sets and (value := self._look_up(model or _ANY, scenario, name)) is not None
         }
 
+    def keys_without(
+        self, unused: Collection[str], scenario: str, model: str | None = None
+    ) -> list[str]:
+        """Keys that the file gives for a scenario and that set nothing, or only ``unused`` fields.
+
+        Args:
+            unused: Fields of `RequestedSettings`.
+            scenario: See `overrides`.
+            model: See `overrides`.
+        """
+        return [
+            name
+            for name, key in {**_COMMON, **_OWN[scenario]}.items()
+            if self._look_up(model or _ANY, scenario, name) is not None
+            and (not key.sets or key.sets in unused)
+        ]
+
     def _look_up(self, model: str, scenario: str, key: str) -> float | None:
         places = ((model, scenario), (_ANY, scenario), (model, _ANY), (_ANY, _ANY))
         found = (self.values.get((at_model, at_scenario, key)) for at_model, at_scenario in places)
@@ -229,3 +250,119 @@ def _in_field_units(value: float, key: _Key) -> Any:
         return bool(value)
     scaled = value * key.scale
     return round(scaled) if kind == "int" else scaled / key.per
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """A scenario with settings applied to it.
+
+    Attributes:
+        scenario: The scenario, changed.
+        performance_samples: Samples in memory under load; None where the settings do not say.
+        without_effect: Names of the settings to which neither has a counterpart, like LoadGen's
+            hints of the expected speed, which is measured here, and the number of samples of the
+            accuracy run, which has them all.
+    """
+
+    scenario: Scenario
+    performance_samples: int | None
+    without_effect: tuple[str, ...]
+
+
+def apply_overrides(overrides: Mapping[str, Any], scenario: Scenario) -> Applied:
+    """The scenario as the settings want it; they go before what it says itself, as in LoadGen.
+
+    Args:
+        overrides: Settings by field of `RequestedSettings`.
+        scenario: The scenario.
+
+    Raises:
+        UserError: The settings do not fit the scenario.
+    """
+    requested = replace(requested_settings(scenario), **overrides)
+    # A bound of 0 is LoadGen's way to say that tokens are bounded instead.
+    given = {name for name in overrides if name != "server_target_latency_ns" or overrides[name]}
+    rules = [rule for rule in _RULES if rule.fits(scenario) and given & {*rule.settings}]
+    used = {name for rule in rules for name in rule.settings}
+    return Applied(
+        scenario=replace(scenario, **{rule.field: rule.make(requested) for rule in rules}),
+        performance_samples=overrides.get(_LOADED) or None,
+        without_effect=tuple(sorted(overrides.keys() - used - {_LOADED})),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Where a field of a scenario comes from.
+
+    Attributes:
+        field: The field.
+        settings: The settings that decide it.
+        make: Makes its value from all settings.
+        of: Name of the only scenario that has the field; empty for a field of all.
+    """
+
+    field: str
+    settings: tuple[str, ...]
+    make: Callable[[RequestedSettings], Any]
+    of: str = ""
+
+    def fits(self, scenario: Scenario) -> bool:
+        return self.of in ("", scenario.name)
+
+
+def _copy(field: str, setting: str, of: str) -> _Rule:
+    return _Rule(field, (setting,), attrgetter(setting), of)
+
+
+def _max_duration(requested: RequestedSettings) -> str | None:
+    return f"{requested.max_duration_ms} ms" if requested.max_duration_ms else None
+
+
+def _seeds(requested: RequestedSettings) -> Seeds:
+    return Seeds(
+        requested.qsl_rng_seed, requested.sample_index_rng_seed, requested.schedule_rng_seed
+    )
+
+
+def _selection(requested: RequestedSettings) -> Selection:
+    """LoadGen's flags in the order in which they win."""
+    if requested.performance_issue_unique:
+        return "unique"
+    if requested.performance_issue_same:
+        return "same"
+    return "equal_issue" if requested.sample_concatenate_permutation else "random"
+
+
+_LOADED = "performance_sample_count_override"
+_SEEDS = ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed")
+_FLAGS = (
+    "performance_issue_unique",
+    "performance_issue_same",
+    "sample_concatenate_permutation",
+)
+_RULES = (
+    _Rule("min_duration", ("min_duration_ms",), lambda asked: f"{asked.min_duration_ms} ms"),
+    _Rule("max_duration", ("max_duration_ms",), _max_duration),
+    _Rule("min_queries", ("min_query_count",), attrgetter("min_query_count")),
+    _Rule("seeds", _SEEDS, _seeds),
+    _Rule("selection", _FLAGS, _selection),
+    _copy("percentile", "single_stream_target_latency_percentile", "single_stream"),
+    _copy("percentile", "multi_stream_target_latency_percentile", "multi_stream"),
+    _copy("samples_per_query", "multi_stream_samples_per_query", "multi_stream"),
+    _copy("percentile", "server_target_latency_percentile", "server"),
+    _copy("target_qps", "server_target_qps", "server"),
+    _copy("coalesce", "server_coalesce_queries", "server"),
+    _Rule(
+        "max_async",
+        ("server_max_async_queries",),
+        lambda asked: asked.server_max_async_queries or None,
+        "server",
+    ),
+    _Rule(
+        "latency_bound",
+        ("server_target_latency_ns",),
+        lambda asked: f"{asked.server_target_latency_ns} ns",
+        "server",
+    ),
+)

@@ -16,8 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_aibench.loadgen.journal import Load
-from pytest_aibench.loadgen.mlperf_results import LoadGenResults
-from pytest_aibench.loadgen.mlperf_run import AccuracyPhase, LoggedRun, PerformancePhase
+from pytest_aibench.loadgen.mlperf_run import (
+    AccuracyPhase,
+    LoadGenResults,
+    LoggedRun,
+    PerformancePhase,
+)
 from pytest_aibench.loadgen.mlperf_settings import relevant_settings
 from pytest_aibench.scenarios import Offline, Server
 
@@ -109,6 +113,7 @@ def _accuracy(phase: AccuracyPhase) -> Iterator[_Entry]:
     yield _Entry("generic_message", "Starting accuracy mode", phase.began_at)
     for loaded in phase.sets:
         yield from _generated(loaded.tolist(), 1, len(loaded), 0, phase.began_at)
+    yield from _errors(phase)
     yield from _power(phase)
 
 
@@ -118,8 +123,7 @@ def _performance(run: LoggedRun, phase: PerformancePhase) -> Iterator[_Entry]:
     last_due_ns = int(load.due_ns.max(initial=0))
     yield from _generated(phase.loaded.tolist(), *_shape(run, load), last_due_ns, begin)
     yield _Entry("generic_message", load.stopped, end)
-    for error in phase.errors:
-        yield _Entry("error_runtime", error, end, is_error=True)
+    yield from _errors(phase)
     yield from _power(phase)
 
 
@@ -137,6 +141,11 @@ def _generated(
     yield _Entry("generated_query_count", n_queries, at)
     yield _Entry("generated_samples_per_query", samples_per_query, at)
     yield _Entry("generated_query_duration", duration_ns, at)
+
+
+def _errors(phase: AccuracyPhase | PerformancePhase) -> Iterator[_Entry]:
+    for error in phase.errors:
+        yield _Entry("error_runtime", error, phase.ended_at, is_error=True)
 
 
 def _power(phase: AccuracyPhase | PerformancePhase) -> Iterator[_Entry]:

@@ -21,7 +21,14 @@ from pytest_aibench.loadgen.mlperf_round import (
     ModelFacts,
 )
 from pytest_aibench.loadgen.order import equal_issue_min_queries
-from pytest_aibench.scenarios import MultiStream, Offline, Scenario, Server, SingleStream
+from pytest_aibench.scenarios import (
+    MultiStream,
+    Offline,
+    Scenario,
+    Seeds,
+    Server,
+    SingleStream,
+)
 from pytest_aibench.units import parse_duration_s
 
 _NS_PER_MS = 1_000_000
@@ -119,21 +126,26 @@ def model_facts(model: str | None) -> ModelFacts:
 
 
 def official_scenario(scenario: AnyScenario, model: str | None = None) -> AnyScenario:
-    """The scenario with what it leaves open filled in by the round's rules.
+    """The scenario as the round's rules want it, which go before what it says itself.
 
-    These are the shortest duration, the fewest queries, and equal issue for models whose samples
-    differ in size. What the scenario says itself stays.
+    These are the shortest duration, the fewest queries (it may ask for more of either), no
+    budget, the round's seeds, the percentile, the samples of a multi-stream query, and how
+    queries pick samples. Rate and latency bound stay: they are for the submitter to say.
 
     Raises:
-        UserError: The round has no model of that name.
+        UserError: The round has no model of that name, or LoadGen no such scenario.
     """
-    settings = requested_settings(scenario, model)
-    equal_issue = settings.sample_concatenate_permutation
+    loadgen_name(scenario)
+    facts = model_facts(model)
+    equal_issue = facts.equal_issue and not isinstance(scenario, MultiStream)
     return replace(
         scenario,
-        min_duration=f"{settings.min_duration_ms} ms",
-        min_queries=settings.min_query_count,
-        selection="equal_issue" if equal_issue else scenario.selection,
+        min_duration=f"{max(_ms(scenario.min_duration, 0), MIN_DURATION_MS)} ms",
+        max_duration=None,
+        min_queries=max(_asked_queries(scenario), _fewest_queries(scenario, facts)),
+        seeds=Seeds(),
+        selection="equal_issue" if equal_issue else "random",
+        **_official_settings(scenario, facts),
     )
 
 
@@ -151,7 +163,7 @@ def requested_settings(scenario: Scenario, model: str | None = None) -> Requeste
         scenario=loadgen_name(scenario),
         min_duration_ms=_ms(scenario.min_duration, MIN_DURATION_MS),
         max_duration_ms=_ms(scenario.max_duration, 0),
-        min_query_count=_fewest_queries(scenario, facts),
+        min_query_count=_asked_queries(scenario) or _fewest_queries(scenario, facts),
         qsl_rng_seed=scenario.seeds.qsl,
         sample_index_rng_seed=scenario.seeds.sample_index,
         schedule_rng_seed=scenario.seeds.schedule,
@@ -171,10 +183,18 @@ def loadgen_name(scenario: Scenario) -> str:
     Raises:
         UserError: It has none.
     """
-    known = isinstance(scenario, (SingleStream, MultiStream, Server, Offline))
-    if not known or (isinstance(scenario, Server) and scenario.arrivals is not None):
+    if not has_loadgen_name(scenario):
         raise UserError(f"the scenario {scenario.id} is not MLPerf's: it has no LoadGen settings")
     return scenario.name.title().replace("_", "")
+
+
+def has_loadgen_name(scenario: Scenario) -> bool:
+    """Whether LoadGen 6.0 has the scenario: one of the four, and as they are today."""
+    if isinstance(scenario, MultiStream):
+        return scenario.interval is None
+    if isinstance(scenario, Server):
+        return scenario.arrivals is None
+    return isinstance(scenario, (SingleStream, Offline))
 
 
 def relevant_settings(requested: RequestedSettings) -> dict[str, Any]:
@@ -220,15 +240,33 @@ def effective_settings(
 
 
 def _ms(duration: str | None, default: int) -> int:
-    return default if duration is None else round(parse_duration_s(duration, "duration") * 1e3)
+    """In LoadGen's whole milliseconds, of which a duration has at least one."""
+    if duration is None:
+        return default
+    return max(1, round(parse_duration_s(duration, "duration") * 1e3))
+
+
+def _asked_queries(scenario: Scenario) -> int:
+    """Fewest queries that the scenario itself asks for, samples offline; 0 for none."""
+    samples = scenario.samples if isinstance(scenario, Offline) else None
+    return samples or scenario.min_queries or 0
 
 
 def _fewest_queries(scenario: Scenario, facts: ModelFacts) -> int:
+    """Fewest queries by the round's rules, samples offline."""
     if isinstance(scenario, Offline):
-        return scenario.samples or scenario.min_queries or facts.offline_samples
-    if scenario.min_queries is not None:
-        return scenario.min_queries
+        return facts.offline_samples
     return MULTI_STREAM_MIN_QUERIES if isinstance(scenario, MultiStream) else MIN_QUERIES
+
+
+def _official_settings(scenario: Scenario, facts: ModelFacts) -> dict[str, Any]:
+    """What the rules say of this scenario alone, in its own words."""
+    if isinstance(scenario, Offline):
+        return {"samples": None}
+    if isinstance(scenario, SingleStream):
+        return {"percentile": facts.single_stream_percentile}
+    multi_stream = {"samples_per_query": 8} if isinstance(scenario, MultiStream) else {}
+    return {"percentile": 0.99, **multi_stream}
 
 
 def _scenario_settings(scenario: Scenario, facts: ModelFacts) -> dict[str, Any]:

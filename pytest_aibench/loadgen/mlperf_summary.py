@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_aibench.loadgen.mlperf_results import LoadGenResults
-from pytest_aibench.loadgen.mlperf_run import LoggedRun
+from pytest_aibench.loadgen.mlperf_run import LoadGenResults, LoggedRun
 from pytest_aibench.loadgen.mlperf_settings import EffectiveSettings
 from pytest_aibench.scenarios import Offline, Scenario, Server
 

@@ -91,7 +91,8 @@ class PeakSettings:
     Attributes:
         percentile: The judged latency percentile, as a fraction.
         bound_s: The latency bound in seconds.
-        start: The lowest load of interest, from which the search doubles.
+        start: The first load; the search doubles it, or halves it if it misses the bound.
+        lowest: The load at which the halving ends.
         highest: The load at which the doubling ends.
         whole: Search whole numbers, as of streams.
         tolerance: Half-width of the interval, as a share of the answer, that ends the search.
@@ -100,20 +101,22 @@ class PeakSettings:
         over_per_probe: Queries that may miss the bound in a full probe. That of the default was
             found by simulation, like the replications: with shorter or fewer ones the search ends
             while their spread still looks too small, and the interval misses the peak more often.
-        replications: Fewest full probes at the boundary.
+        replications: Fewest full probes near the boundary; those of a centre that proves far off
+            do not count.
         seed: Seed of the first probe; each further probe takes the next number.
     """
 
     percentile: float
     bound_s: float
     start: float
+    lowest: float
     highest: float
     whole: bool = False
     tolerance: float = 0.03
     confidence: float = 0.95
     max_queries: int = 1_000_000
     over_per_probe: int = 80
-    replications: int = 16
+    replications: int = 24
     seed: int = 0
 
     @property
@@ -176,19 +179,27 @@ class NoPeak(UserError):
         self.certain = certain
 
 
-def find_peak(probe: Probe, settings: PeakSettings) -> PeakResult:
+def find_peak(
+    probe: Probe, settings: PeakSettings, seen: Callable[[ProbePoint], None] = lambda point: None
+) -> PeakResult:
     """Search the highest load that meets the bound.
 
-    Doubles the load until it misses the bound, halves the gap to a tenth, then replicates on both
-    sides of the estimated peak until its interval is narrow enough or the budget is spent.
+    Doubles the load until it misses the bound, or halves it until it meets the bound; halves the
+    gap to a tenth; then replicates on both sides of the estimated peak until its interval is narrow
+    enough or the budget is spent.
+
+    Args:
+        probe: Runs one load.
+        settings: What to search.
+        seen: Gets each probe when it has ended.
 
     Raises:
         NoPeak: The bound is missed at the lowest load, or met at the highest, or a budget of time
             was spent before the first replications.
     """
-    search = _Search(probe, settings)
+    search = _Search(probe, settings, seen)
     try:
-        met, missed = search.narrow(*search.double())
+        met, missed = search.narrow(*search.bracket())
         crossing, stopped = search.replicate(math.sqrt(met * missed))
     except BudgetSpent as spent:
         crossing, stopped = search.so_far(str(spent)), str(spent)
@@ -208,22 +219,33 @@ def find_peak(probe: Probe, settings: PeakSettings) -> PeakResult:
 class _Search:
     probe: Probe
     settings: PeakSettings
+    seen: Callable[[ProbePoint], None]
     curve: list[ProbePoint] = field(default_factory=list)
 
     @property
     def n_queries(self) -> int:
         return sum(point.result.n for point in self.curve)
 
-    def double(self) -> tuple[float, float]:
-        """The last load that met the bound and the first that missed it."""
-        met, rate = 0.0, self.settings.start
-        while self._meets(rate):
-            if rate >= self.settings.highest:
-                raise NoPeak(self._always_met(), self.curve, certain=self._is_certain())
-            met, rate = rate, min(2 * rate, self.settings.highest)
-        if not met:
-            raise NoPeak(self._never_met(), self.curve)
-        return met, rate
+    def bracket(self) -> tuple[float, float]:
+        """Two loads, a factor of two apart at most: one met the bound, the next missed it."""
+        start = self.settings.start
+        return self._double(start) if self._meets(start) else self._halve(start)
+
+    def _double(self, met: float) -> tuple[float, float]:
+        while met < self.settings.highest:
+            rate = min(2 * met, self.settings.highest)
+            if not self._meets(rate):
+                return met, rate
+            met = rate
+        raise NoPeak(self._always_met(), self.curve, certain=self._is_certain())
+
+    def _halve(self, missed: float) -> tuple[float, float]:
+        while missed > self.settings.lowest:
+            rate = max(missed / 2, self.settings.lowest)
+            if self._meets(rate):
+                return rate, missed
+            missed = rate
+        raise NoPeak(self._never_met(), self.curve)
 
     def narrow(self, met: float, missed: float) -> tuple[float, float]:
         """Halve the gap, on a logarithmic scale, until the loads are a tenth, or one, apart."""
@@ -253,7 +275,7 @@ class _Search:
         """The crossing by the replications that there are."""
         loads = [point.result.rate for point in self.curve if point.replication]
         if len(loads) < _FEWEST_FITTED:
-            raise NoPeak(spent, self.curve) from None
+            raise NoPeak(self._cut_short(spent), self.curve) from None
         return self._fit()
 
     def interval(self, crossing: Crossing) -> tuple[float, float]:
@@ -272,17 +294,21 @@ class _Search:
 
     def _meets(self, rate: float) -> bool:
         test = PercentileTest(self.settings.percentile)
-        most = _CLEARLY_OVER * self.settings.over_per_probe
+        allowed = self.settings.over_per_probe
+        halving = bool(self.curve) and not self._has_met()
 
         def certain(n: int, over: int) -> bool:
-            return over >= most or test.decide(n, over) is Verdict.PASSED
+            hopeless = halving and over >= allowed and 2 * over > n
+            return hopeless or over >= _CLEARLY_OVER * allowed or _passes(test, n, over)
 
         return self._run(rate, certain, replication=False).verdict is Verdict.PASSED
 
     def _is_certain(self) -> bool:
         last = self.curve[-1].result
-        test = PercentileTest(self.settings.percentile)
-        return test.decide(last.n, last.over) is Verdict.PASSED
+        return _passes(PercentileTest(self.settings.percentile), last.n, last.over)
+
+    def _has_met(self) -> bool:
+        return any(point.verdict is Verdict.PASSED for point in self.curve)
 
     def _run(self, rate: float, enough: Enough, *, replication: bool) -> ProbePoint:
         seed = self.settings.seed + len(self.curve)
@@ -291,6 +317,7 @@ class _Search:
         verdict = Verdict.PASSED if met else Verdict.FAILED
         point = ProbePoint(result=result, verdict=verdict, replication=replication)
         self.curve.append(point)
+        self.seen(point)
         return point
 
     def _fit(self) -> Crossing:
@@ -320,7 +347,8 @@ class _Search:
         settings = self.settings
         if self.n_queries >= settings.max_queries:
             return f"the budget of {settings.max_queries} queries was spent"
-        if sum(point.replication for point in self.curve) < settings.replications:
+        loads = [point.result.rate for point in self.curve if point.replication]
+        if sum(self._at_boundary(load, crossing) for load in loads) < settings.replications:
             return None
         low, high = self.interval(crossing)
         if settings.whole and math.floor(low) == math.ceil(high) - 1:
@@ -328,6 +356,13 @@ class _Search:
         if high - low <= 2 * settings.tolerance * crossing.load:
             return f"the interval reaches at most {100 * settings.tolerance:g} % to each side"
         return None
+
+    def _at_boundary(self, load: float, crossing: Crossing) -> bool:
+        """Whether a replication there tells about the crossing; at a jump, log-odds are far off."""
+        if self.settings.whole and abs(load - crossing.load) <= 1:
+            return True
+        step = abs(math.log(load / crossing.load)) <= self.settings.step
+        return step or _is_near(load, crossing)
 
     def _next(
         self, centre: float, crossing: Crossing, points: list[ProbePoint]
@@ -351,9 +386,14 @@ class _Search:
 
     def _never_met(self) -> str:
         return (
-            f"even {self._load()} misses the bound: {self._percentile()} > {self._bound()}; "
-            "lower the starting load or raise the bound"
+            f"even {self._load()}, the lowest load tried, misses the bound: {self._percentile()} "
+            f"> {self._bound()}; raise the bound or use a faster model"
         )
+
+    def _cut_short(self, spent: str) -> str:
+        if not self.curve or self._has_met():
+            return spent
+        return f"{self._load()} still misses the bound, and {spent}"
 
     def _always_met(self) -> str:
         return (
@@ -375,6 +415,10 @@ class _Search:
 
 def _is_near(load: float, crossing: Crossing) -> bool:
     return abs(crossing.slope * math.log(load / crossing.load)) <= _NEAR_LOG_ODDS
+
+
+def _passes(test: PercentileTest, n: int, over: int) -> bool:
+    return test.decide(n, over) is Verdict.PASSED
 
 
 def _never(n: int, over: int) -> bool:

@@ -8,7 +8,7 @@ from itertools import repeat
 import numpy as np
 import numpy.typing as npt
 
-from pytest_aibench.loadgen.users import ThinkingUsers
+from pytest_aibench.loadgen.arrivals import ThinkingUsers
 
 IntArray = npt.NDArray[np.int64]
 Chunks = Iterator[IntArray]

@@ -1,4 +1,4 @@
-"""What every protocol over HTTP offers, and the parts that several share."""
+"""What a protocol has to say, and the plainest one: JSON in, JSON out."""
 
 from __future__ import annotations
 
@@ -117,3 +117,25 @@ def _plain(value: Any) -> Any:
     raise UserError(
         f"cannot send a {type(value).__name__} as JSON: give numbers, text, lists or arrays"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PlainJson:
+    """All samples of a query in one request to the endpoint's URL, one output for each."""
+
+    path: str = ""
+
+    def requests(self, samples: Sequence[Any]) -> Sequence[Request]:
+        """One request for all samples."""
+        return [Request(to_json({"samples": list(samples)}))]
+
+    def reader(self, headers: Headers) -> Reader:
+        """A reader of the whole body."""
+        return BodyReader(_outputs)
+
+
+def _outputs(body: bytes) -> Sequence[Any]:
+    outputs = from_json(body).get("outputs")
+    if not isinstance(outputs, list):
+        raise BadReplyError("there is no list 'outputs'")
+    return outputs

@@ -2,7 +2,7 @@
 
 It always runs in a process of its own under a watchdog, because a wrong setting or a lost sample
 crashes or hangs it. To measure its speed, write runs (a JSON list of the fields of `OfficialRun`)
-to the standard input of ``python -m pytest_aibench.loadgen.oracle``; each gets a fresh process, and
+to the standard input of ``python -m benchmarks.harness.oracle``; each gets a fresh process, and
 its `OfficialSpeed` is printed as one line of JSON.
 """
 
@@ -22,19 +22,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pytest_aibench.errors import UserError
-from pytest_aibench.loadgen.official_logs import (
+from benchmarks.harness.official_logs import (
     DetailLog,
     SampleTrace,
     parse_accuracy,
     parse_detail,
     parse_trace,
 )
+from pytest_aibench.errors import UserError
 
 PERCENTILES = ("50.00", "90.00", "95.00", "97.00", "99.00", "99.90")
 """The percentiles LoadGen reports, as its log spells them."""
 
-_RUNNER = "pytest_aibench.loadgen._official_runner"
+_RUNNER = "benchmarks.harness._official_runner"
 
 
 class OracleError(RuntimeError):
