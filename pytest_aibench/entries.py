@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,11 @@ from pytest_aibench.results.schema import (
     PeakEntry,
     ProbeEntry,
 )
+from pytest_aibench.telemetry.watch import Window
 from pytest_aibench.training.runner import TrainingRun
+
+SHORTEST_ENERGY_S = 1.0
+"""Drivers average power over as long (NVML since Ampere)."""
 
 PERCENTILES = (0.50, 0.90, 0.95, 0.97, 0.99, 0.999)
 """Those that LoadGen reports."""
@@ -69,7 +74,9 @@ def _quality_fields(answers: Answers, outcome: Outcome) -> dict[str, Any]:
     return {
         "dataset": _dataset_entry(answers.dataset),
         "metrics": {name: _quality(answers, name) for name in judged},
-        "correct": _bits(answers.scores(judged[0])) if _complete(answers, judged) else "",
+        "correct": {
+            name: _bits(answers.scores(name)) for name in judged if _is_kept(answers, name)
+        },
     }
 
 
@@ -80,6 +87,8 @@ def training_fields(run: TrainingRun, outcome: Outcome) -> dict[str, Any]:
         result.metric: _metric(result.quality, metric(result.metric).better),
         "time_to_quality_s": _metric(result.estimate("time_to_quality"), "lower"),
         "epochs_to_quality": _metric(result.estimate("epochs_to_quality"), "lower"),
+        "steps_to_quality": _metric(result.estimate("steps_to_quality"), "lower"),
+        "s_per_step": _metric(result.estimate("time_per_step"), "lower"),
         "throughput_samples_per_s": _metric(result.estimate("throughput"), "higher"),
     }
     return {
@@ -89,6 +98,33 @@ def training_fields(run: TrainingRun, outcome: Outcome) -> dict[str, Any]:
         "metrics": figures,
         "provenance": dict(task.provenance),
     }
+
+
+def load_window(result: LoadResult | PeakRun | TrainingRun) -> Window | None:
+    """Begin and end of what was measured, in s; None for a search, which loads again and again."""
+    if isinstance(result, LoadResult):
+        begin_s = result.load.begin_ns / 1e9
+        return begin_s, begin_s + result.load.duration_s
+    if isinstance(result, TrainingRun):
+        return result.ended_s - result.result.duration_s, result.ended_s
+    return None
+
+
+def energy_metrics(
+    result: LoadResult | PeakRun | TrainingRun, telemetry: Mapping[str, Any]
+) -> dict[str, Metric]:
+    """The device's energy for a training, or for each sample of a load, where it was measured.
+
+    The readings cover a little less than the load, so it is their mean power times its duration.
+    """
+    window, covered_s = load_window(result), telemetry.get("covered_s", 0.0)
+    if window is None or "energy_j" not in telemetry or covered_s < SHORTEST_ENERGY_S:
+        return {}
+    energy_j = telemetry["energy_j"] / covered_s * (window[1] - window[0])
+    name, count = "energy_j", 1
+    if isinstance(result, LoadResult):
+        name, count = "energy_j_per_sample", int(result.load.sizes.sum())
+    return {name: Metric(value=energy_j / count, better="lower", n=telemetry["n_readings"])}
 
 
 def judged_fields(outcome: Outcome) -> dict[str, Any]:
@@ -217,8 +253,11 @@ def _metric(estimate: Estimate, better: str, factor: float = 1.0) -> Metric:
     )
 
 
-def _complete(answers: Answers, judged: list[str]) -> bool:
-    return bool(judged) and answers.quality(judged[0]).value is not None
+def _is_kept(answers: Answers, name: str) -> bool:
+    """Whether all samples were scored, and a score is right or wrong with nothing in between."""
+    if answers.quality(name).value is None:
+        return False
+    return bool(np.isin(answers.scores(name), (0, 1)).all())
 
 
 def _bits(scores: npt.NDArray[np.float64]) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
 from pytest_aibench.bounds import Check
+from pytest_aibench.results.locations import open_store
 from pytest_aibench.results.schema import (
     SCHEMA,
     BenchmarkEntry,
@@ -16,6 +18,7 @@ from pytest_aibench.results.schema import (
     Environment,
     Run,
 )
+from pytest_aibench.results.store import run_files, write_run
 
 CPU = DeviceEntry(id="cpu", kind="cpu", name="a processor", memory_bytes=None)
 
@@ -59,6 +62,18 @@ def run_of(*benchmarks: BenchmarkEntry, run_id: str = "01JD8ZZZZZZZZZZZZZZZZZZZZ
         environment=Environment(hw={"cpu": "x"}, unit={}, sw={}, subject={}, harness={}, state={}),
         benchmarks=list(benchmarks),
     )
+
+
+def stored(root: Path, run: Run) -> Path:
+    """Store the run in a folder, and return its file."""
+    store = open_store(root)
+    return store.fetch(write_run(store, run))
+
+
+def stored_files(root: Path) -> list[Path]:
+    """Files of all runs that are stored in a folder, oldest first."""
+    store = open_store(root)
+    return [store.fetch(file.name) for file in run_files(store)]
 
 
 _NUMBERS = st.floats(allow_nan=False, allow_infinity=False)

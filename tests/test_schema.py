@@ -48,7 +48,7 @@ def test_the_json_schema_is_itself_valid() -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"schema": "aibench.run/2"},
+        {"schema": "aibench.run/1"},
         {"benchmarks": {}},
         {"interrupted": 1},
         {"environment": {"hw": {}}},
@@ -125,5 +125,5 @@ def test_schema_name() -> None:
     assert (
         json_schema()["$defs"]["Run"]["properties"]["schema"]
         == {"const": SCHEMA}
-        == {"const": "aibench.run/1"}
+        == {"const": "aibench.run/2"}
     )

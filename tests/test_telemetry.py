@@ -6,16 +6,19 @@ import os
 import platform
 import sys
 import threading
+import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pytest_aibench.results.schema import DeviceEntry
 from pytest_aibench.telemetry import Sampler, machine, nvml, sampling
 from pytest_aibench.telemetry.reading import Reading
 from pytest_aibench.telemetry.sampler import Totals
-from tests.fakes import A100, FakeClock, fake_pynvml
+from pytest_aibench.telemetry.watch import Watch, unfit
+from tests.fakes import A100, FakeClock, FakeDevice, fake_pynvml
 
 
 def install(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any], **options: Any) -> ModuleType:
@@ -275,25 +278,232 @@ def test_a_source_that_fails_ends_the_readings_not_the_benchmark() -> None:
     assert sampler.summary() == {
         "n_readings": 1,
         "power_w": {"min": 1.0, "mean": 1.0, "max": 1.0},
+        "covered_s": 0.0,
         "unavailable": "StopIteration: ",
     }
 
 
 def test_sampling_watches_the_gpu_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     module = install(monkeypatch, A100 | {"nvmlDeviceGetHandleByUUID": {"GPU-1": "handle 0"}})
-    with sampling("1", interval_s=60) as sampler:
+    with sampling("1", interval_s=60) as (sampler, gpu):
         pass
+    assert gpu == nvml.Gpu("handle 0")
     assert sampler.summary()["temperature_c"] == {"min": 41, "mean": 41, "max": 41}
     assert vars(module)["opened"] == []
 
 
-def test_sampling_watches_the_machine_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sampling_reads_the_machine_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that reads would be seen among the latencies of a load on the processor."""
     install(monkeypatch, {}, fault="NVML Shared Library Not Found")
-    with sampling(None, interval_s=60) as sampler:
-        pass
+    with sampling(None) as (sampler, gpu):
+        assert gpu is None
+        assert "aibench-sampler" not in {thread.name for thread in threading.enumerate()}
+        assert sampler.summary()["n_readings"] == 1
     assert sampler.summary()["n_readings"] == 2
     assert sampler.summary()["rss_bytes"]["min"] > 2**20
     assert "energy_j" not in sampler.summary()
+
+
+def sampled(*powers_w: float) -> Sampler:
+    """A sampler that has taken one reading a second, from second 1 on."""
+    clock, readings = FakeClock(), iter(powers_w)
+    sampler = Sampler(
+        lambda: Reading(figures={"power_w": next(readings)}),
+        interval_s=None,
+        clock=clock.seconds,
+    )
+    for _ in powers_w:
+        clock.advance(1)
+        sampler.take()
+    return sampler
+
+
+def test_a_summary_of_the_load_alone() -> None:
+    summary = sampled(900, 10, 20, 30, 900).summary(1.5, 4.0)
+    assert (summary["n_readings"], summary["covered_s"]) == (3, 2.0)
+    assert summary["power_w"] == {"min": 10, "mean": 20, "max": 30}
+    assert summary["energy_j"] == 15 + 25
+
+
+def test_a_summary_of_a_time_without_readings() -> None:
+    assert sampled(1, 2).summary(1.1, 1.9) == {"n_readings": 0}
+
+
+def test_long_benchmarks_are_read_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_aibench.telemetry.sampler._MOST_READINGS", 8)
+    clock, enough = FakeClock(), threading.Event()
+
+    def read() -> Reading:
+        clock.advance(1)
+        if clock.seconds() >= 12:
+            enough.set()
+        return Reading(figures={"power_w": 5.0})
+
+    with Sampler(read, interval_s=1e-4, clock=clock.seconds) as sampler:
+        assert enough.wait(10)
+    summary = sampler.summary()
+    assert summary["n_readings"] <= 10
+    assert sampler._interval_s is not None
+    assert sampler._interval_s >= 2e-4
+    assert summary["energy_j"] == 5 * summary["covered_s"] == 5 * (clock.seconds() - 1)
+
+
+def test_heat_on_the_processor_is_a_share_of_the_time() -> None:
+    totals = Totals()
+    for now_s, throttled_s in ((0.0, 7.0), (3.0, 8.0), (4.0, 9.0)):
+        totals.add(now_s, Reading(throttled_s=throttled_s))
+    assert totals.summary()["conditions"] == {"cpu_thermal_slowdown": 0.5}
+    assert len(totals.throttled) == 2
+
+
+def test_the_machine_tells_how_long_it_was_too_hot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_CPU", tmp_path)
+    assert machine.read_host().throttled_s is None
+    file = tmp_path / "cpu0/thermal_throttle/package_throttle_total_time_ms"
+    file.parent.mkdir(parents=True)
+    file.write_text("2500\n")
+    assert machine.read_host().throttled_s == 2.5
+
+
+BOARD = {
+    "nvmlDeviceGetPciInfo": SimpleNamespace(pciDeviceId=0x20B010DE),
+    "nvmlDeviceGetBoardPartNumber": "692-2G506-0200-003",
+}
+
+
+def test_the_board_tells_form_factors_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, A100 | BOARD)
+    with nvml.opened() as driver:
+        product = driver.gpus[0].product()
+    assert product["gpu_pci_device"] == "20b0"
+    assert product["gpu_board"] == "692-2G506-0200-003"
+
+
+def test_a_slice_has_the_board_and_power_limit_of_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    slice_of = {"nvmlDeviceGetDeviceHandleFromMigDeviceHandle": {"handle 0": "the gpu"}}
+    of_the_gpu = {
+        "nvmlDeviceGetPowerManagementLimit": {"the gpu": 400_000},
+        "nvmlDeviceGetPciInfo": {"the gpu": SimpleNamespace(pciDeviceId=0x20B010DE)},
+        "nvmlDeviceGetName": {"handle 0": "NVIDIA A100-SXM4-40GB MIG 1g.5gb"},
+    }
+    install(monkeypatch, A100 | slice_of | of_the_gpu)
+    with nvml.opened() as driver:
+        product = driver.gpus[0].product()
+    assert product["gpu_product"] == "NVIDIA A100-SXM4-40GB MIG 1g.5gb"
+    assert (product["gpu_power_limit_w"], product["gpu_pci_device"]) == (400.0, "20b0")
+
+
+def watched(
+    monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any], *, allocates: bool = True
+) -> tuple[dict[str, Any], DeviceEntry]:
+    """Telemetry and entry of a GPU with these answers."""
+    install(monkeypatch, A100 | {"nvmlDeviceGetHandleByUUID": {"GPU-1": "handle 0"}} | answers)
+    peak = 2**20 if allocates else None
+    device = FakeDevice(id="cuda:0", kind="cuda", uuid="1", peak_bytes=peak)
+    watch = Watch(device)
+    with watch.on():
+        telemetry = watch.telemetry(None)
+        return telemetry, watch.entry(telemetry)
+
+
+ALONE: dict[str, Any] = {"nvmlDeviceGetComputeRunningProcesses": []}
+
+
+def test_a_gpu_that_was_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    power_cap = {"nvmlDeviceGetCurrentClocksEventReasons": 0x4}
+    telemetry, device = watched(monkeypatch, ALONE | power_cap)
+    assert telemetry["conditions"] == {"sw_power_cap": 1.0}
+    assert unfit(telemetry) == ()
+    assert device.uuid == "1"
+    assert device.hardware["gpu_power_limit_w"] == 400.0
+
+
+def test_a_gpu_that_was_too_hot(monkeypatch: pytest.MonkeyPatch) -> None:
+    telemetry, _ = watched(monkeypatch, ALONE | {"nvmlDeviceGetCurrentClocksEventReasons": 0x48})
+    (violation,) = unfit(telemetry)
+    assert violation.rule == "the device is not throttled"
+    assert violation.evidence == (
+        "hw_thermal_slowdown for 100% of the time under load, allowed 5%; "
+        "cool the device, or lower its power limit"
+    )
+
+
+@pytest.mark.parametrize(
+    ("conditions", "n_rules"),
+    [
+        ({}, 0),
+        ({"sw_power_cap": 1.0}, 0),
+        ({"hw_slowdown": 0.05}, 0),
+        ({"hw_slowdown": 0.06}, 1),
+        # An idle GPU is not throttled: only the other readings tell.
+        ({"hw_slowdown": 0.04, "gpu_idle": 0.5}, 1),
+        ({"gpu_idle": 1.0}, 0),
+        ({"cpu_thermal_slowdown": 0.5}, 1),
+    ],
+)
+def test_how_much_heat_is_too_much(conditions: dict[str, float], n_rules: int) -> None:
+    assert len(unfit({"conditions": conditions})) == n_rules
+
+
+def test_a_gpu_that_somebody_else_used_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    telemetry, _ = watched(monkeypatch, {"nvmlDeviceGetCurrentClocksEventReasons": 0})
+    assert telemetry["other_processes"] == [1]
+    (violation,) = unfit(telemetry)
+    assert violation.rule == "the device is not shared"
+    assert violation.evidence == (
+        "it was also open to process 1; end it, or choose another device with --device"
+    )
+
+
+def test_a_model_served_by_another_process_may_use_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    telemetry, _ = watched(monkeypatch, {}, allocates=False)
+    assert "other_processes" not in telemetry
+
+
+def test_other_workers_of_the_session_are_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    pids = [SimpleNamespace(pid=os.getppid())]
+    install(monkeypatch, A100 | {"nvmlDeviceGetComputeRunningProcesses": pids})
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    with nvml.opened() as driver:
+        assert driver.gpus[0].other_processes() == [os.getppid()]
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+        assert driver.gpus[0].other_processes() == []
+
+
+def test_a_fixed_clock_is_part_of_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+    telemetry, device = watched(
+        monkeypatch, ALONE | {"nvmlDeviceGetCurrentClocksEventReasons": 0x2}
+    )
+    assert unfit(telemetry) == ()
+    assert device.hardware["gpu_fixed_clock_mhz"] == 1410
+
+
+@pytest.mark.parametrize(("share", "n_rules"), [(0.09, 0), (0.11, 1), (0.89, 1), (0.9, 0)])
+def test_a_clock_that_was_changed_under_the_load(share: float, n_rules: int) -> None:
+    found = unfit({"conditions": {"applications_clocks_setting": share}})
+    assert len(found) == n_rules
+    for violation in found:
+        assert violation.rule == "the device keeps its clock setting"
+        assert violation.evidence == (
+            f"a setting held the clock for {share:.0%} of the time under load; "
+            "fix the clock before the session, or reset it with nvidia-smi -rgc and -rac"
+        )
+
+
+def test_only_readings_under_the_load_count_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, A100 | ALONE | {"nvmlDeviceGetHandleByUUID": {"GPU-1": "handle 0"}})
+    watch = Watch(FakeDevice(id="cuda:0", kind="cuda", uuid="1"))
+    with watch.on():
+        assert watch.telemetry((-2.0, -1.0)) == {"n_readings": 0}
+        assert watch.telemetry((0.0, time.perf_counter()))["n_readings"] >= 1
+
+
+def test_a_watch_that_never_began_knows_nothing() -> None:
+    watch = Watch(FakeDevice())
+    assert watch.telemetry(None) == {}
+    assert watch.entry({}).hardware == {}
 
 
 @pytest.mark.parametrize(

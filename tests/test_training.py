@@ -155,11 +155,22 @@ def test_figures_of_a_training_that_reached_its_target() -> None:
         value=3 * n_epochs, unit="s", n=1, by_value=True
     )
     assert result.estimate("epochs_to_quality").value == n_epochs
+    assert result.estimate("steps_to_quality").value == result.steps
     assert result.estimate("throughput") == Estimate(
         value=N_SAMPLES, unit="samples/s", n=n_epochs, by_value=True
     )
     check = judge("time_to_quality", result.estimate("time_to_quality"), TASK.time_to_quality)
     assert check.verdict == Verdict.PASSED
+
+
+def test_time_to_quality_is_steps_times_time_per_step() -> None:
+    result = run()
+    last_batch_is_smaller = replace(result, n_samples=2 * result.batch_size + 1)
+    assert last_batch_is_smaller.steps == 3 * len(result.epochs)
+    for each in (result, last_batch_is_smaller):
+        steps, per_step = (each.estimate(name) for name in ("steps_to_quality", "time_per_step"))
+        assert (steps.unit, per_step.unit, per_step.n) == ("", "s", each.steps)
+        assert (steps.value or 0) * (per_step.value or 0) == pytest.approx(each.duration_s)
 
 
 def test_entry_holds_the_whole_trace() -> None:
@@ -172,6 +183,7 @@ def test_entry_holds_the_whole_trace() -> None:
         quality_trace=[epoch.quality.value for epoch in result.epochs],
         seconds_trace=[3, 6, 9],
         reached_target=False,
+        target=2.0,
     )
 
 
@@ -205,7 +217,7 @@ def test_labels_shuffled_in_training_miss_the_target() -> None:
     assert len(result.epochs) == 8
     assert not result.reached_target
     assert result.violations == ()
-    for name in ("time_to_quality", "epochs_to_quality"):
+    for name in ("time_to_quality", "epochs_to_quality", "steps_to_quality"):
         estimate = result.estimate(name)
         assert estimate.value is None
         assert estimate.why_open == (
@@ -319,7 +331,8 @@ def test_unknown_figure_lists_those_there_are() -> None:
         run().estimate("p99")
     assert str(error.value) == (
         "a training has no figure 'p99': "
-        "use one of top1, time_to_quality, epochs_to_quality, throughput"
+        "use one of top1, time_to_quality, epochs_to_quality, steps_to_quality, time_per_step, "
+        "throughput"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pytest_aibench.datasets.base import Dataset
-from pytest_aibench.inference.lateness import MOST_GENERATOR_LATENESS
+from pytest_aibench.inference.punctuality import MOST_GENERATOR_LATENESS
 from pytest_aibench.inference.runner import LoadGenerator
 from pytest_aibench.loadgen.clock import Clock, MonotonicClock
 from pytest_aibench.loadgen.effort import Effort

@@ -25,6 +25,7 @@ BUDGET_S = 0.05
 """What a provider may take. A longer one is reported; its facts are kept, since a series must not
 change its key because a machine was slow once."""
 
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _PACKAGES = ("pytest", "numpy", "scipy", "torch")
 
 Provider = Callable[[], Mapping[str, Any]]
@@ -98,6 +99,7 @@ def _groups(
             "python": _python,
             "packages": partial(_versions, _PACKAGES),
             "torch_build": _torch_build,
+            "threads": partial(_threads, os.environ),
             "driver": partial(_driver, driver),
             "system": machine.system,
         },
@@ -171,6 +173,11 @@ def _versions(packages: Iterable[str]) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _threads(environ: Mapping[str, str]) -> dict[str, str]:
+    """How many threads the numerical libraries were told to use."""
+    return {name.lower(): environ.get(name, "unset") for name in _THREADS}
 
 
 def _torch_build() -> dict[str, Any]:

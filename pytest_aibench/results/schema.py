@@ -7,13 +7,14 @@ names. A figure that could not be measured is ``null`` with a reason, never NaN 
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pytest_aibench.bounds import Violation
 
-SCHEMA = "aibench.run/1"
+SCHEMA = "aibench.run/2"
 
 Json = Any
 
@@ -85,13 +86,20 @@ class DatasetEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceEntry:
-    """The device a benchmark ran on."""
+    """The device a benchmark ran on.
+
+    Attributes:
+        uuid: The driver's identifier of this exemplar; empty where it gives none.
+        hardware: What the driver tells of this kind of device: product, memory, power limit, MIG.
+    """
 
     id: str
     kind: str
     name: str
     memory_bytes: int | None
     peak_memory_bytes: int | None = None
+    uuid: str = ""
+    hardware: dict[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +176,11 @@ class PeakEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingEntry:
-    """How a training ran: one quality value per evaluation, seconds since the start beside it."""
+    """How a training ran: one quality value per evaluation, seconds since the start beside it.
+
+    Attributes:
+        target: The quality that ended it; null in records of the first schema.
+    """
 
     seed: int
     epochs: int
@@ -177,6 +189,20 @@ class TrainingEntry:
     quality_trace: list[float | None]
     seconds_trace: list[float | None]
     reached_target: bool
+    target: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplesFile:
+    """A file of raw samples beside the record.
+
+    Attributes:
+        name: Its name in the store.
+        sha256: Hash of its content, in hex.
+    """
+
+    name: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,8 +215,13 @@ class BenchmarkEntry:
         params: The parameters of the test, as text.
         verdict: ``passed``, ``inconclusive``, ``failed``, ``invalid`` or ``interrupted``.
         metrics: Figures by name, the unit in the name.
-        correct: Per-sample correctness of the accuracy pass as a base64 bit set, sample 0 first.
+        correct: Per-sample correctness of the accuracy pass by quality metric, each a base64 bit
+            set with sample 0 first.
         provenance: Facts about the model: weights, where they come from, evidence for targets.
+        telemetry: What the device did under the load: ranges of clock, power and temperature,
+            shares of readings by condition, energy.
+        samples: Raw samples, where they are kept.
+        confirmation: Metrics of a second run, made because the first looked worse than the history.
     """
 
     id: str
@@ -204,11 +235,14 @@ class BenchmarkEntry:
     peak: PeakEntry | None = None
     training: TrainingEntry | None = None
     metrics: dict[str, Metric] = field(default_factory=dict)
-    correct: str = ""
+    correct: dict[str, str] = field(default_factory=dict)
     checks: list[CheckEntry] = field(default_factory=list)
     not_judged: list[NotJudged] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
     provenance: dict[str, Json] = field(default_factory=dict)
+    telemetry: dict[str, Json] = field(default_factory=dict)
+    samples: SamplesFile | None = None
+    confirmation: dict[str, Metric] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +276,8 @@ class Run:
         finished_at: Likewise.
         interrupted: The session was stopped before its end.
         notes: What the writer had to change so that the record is strict JSON.
+        group_id: What the sessions of one sharded run share; empty for a session of its own.
+        canaries: Figures of fixed work that uses no code under test, taken before the benchmarks.
     """
 
     schema: str
@@ -252,6 +288,8 @@ class Run:
     environment: Environment
     benchmarks: list[BenchmarkEntry]
     notes: list[str] = field(default_factory=list)
+    group_id: str = ""
+    canaries: dict[str, Metric] = field(default_factory=dict)
 
 
 def to_json(value: Any) -> Json:
@@ -271,40 +309,105 @@ def from_json(kind: Any, value: Json, where: str = "run") -> Any:
     Raises:
         ValueError: A value is missing or of the wrong type; the message says where.
     """
+    try:
+        return _reader(kind)(value)
+    except _Misfit as misfit:
+        raise ValueError(f"{where}{misfit.where} {misfit.problem}") from None
+
+
+class _Misfit(Exception):
+    """A value that does not fit; its place is put together on the way out, being rarely needed."""
+
+    def __init__(self, problem: str, where: str = "") -> None:
+        self.problem, self.where = problem, where
+
+    def inside(self, where: str) -> _Misfit:
+        return _Misfit(self.problem, where + self.where)
+
+
+@cache
+def _reader(kind: Any) -> Callable[[Json], Any]:
+    """What builds values of a type: looked up once, because a history has billions of values."""
     origin, args = get_origin(kind), get_args(kind)
     if kind is Any:
-        return value
+        return _as_it_is
     if origin in (Union, types.UnionType):
-        inner = next(arg for arg in args if arg is not type(None))
-        return None if value is None else from_json(inner, value, where)
+        return _optional_reader(next(arg for arg in args if arg is not type(None)))
     if is_dataclass(kind) and isinstance(kind, type):
-        return _record(kind, _typed(dict, value, where), where)
+        return _record_reader(kind)
     if origin is list:
-        items = enumerate(_typed(list, value, where))
-        return [from_json(args[0], item, f"{where}[{i}]") for i, item in items]
+        return _list_reader(args[0])
     if origin is dict:
-        pairs = _typed(dict, value, where).items()
-        return {key: from_json(args[1], item, f"{where}.{key}") for key, item in pairs}
-    return _typed(kind, value, where)
+        return _dict_reader(args[1])
+    return partial(_typed, frozenset({int, float} if kind is float else {kind}), kind.__name__)
 
 
-def _record(kind: type, value: dict[str, Json], where: str) -> Any:
-    for name in _required(kind):
-        if name not in value:
-            raise ValueError(f"{where}.{name} is missing")
-    known = {
-        name: from_json(hint, value[name], f"{where}.{name}")
-        for name, hint in _hints(kind).items()
-        if name in value
-    }
-    return kind(**known)
-
-
-def _typed(kind: type, value: Json, where: str) -> Any:
-    accepted = (int, float) if kind is float else kind
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"{where} should be of type {kind.__name__}, not {type(value).__name__}")
+def _as_it_is(value: Json) -> Json:
     return value
+
+
+def _typed(accepted: frozenset[type], name: str, value: Json) -> Any:
+    if type(value) not in accepted:  # not isinstance: a bool is no int
+        raise _Misfit(f"should be of type {name}, not {type(value).__name__}")
+    return value
+
+
+def _optional_reader(kind: Any) -> Callable[[Json], Any]:
+    read_item = _reader(kind)
+    return lambda value: None if value is None else read_item(value)
+
+
+def _list_reader(kind: Any) -> Callable[[Json], Any]:
+    read_item, check = _reader(kind), _reader(list)
+
+    def read(value: Json) -> list[Any]:
+        check(value)
+        items: list[Any] = []
+        try:
+            for item in value:
+                items.append(read_item(item))
+        except _Misfit as misfit:
+            raise misfit.inside(f"[{len(items)}]") from None
+        return items
+
+    return read
+
+
+def _dict_reader(kind: Any) -> Callable[[Json], Any]:
+    read_item, check = _reader(kind), _reader(dict)
+
+    def read(value: Json) -> dict[str, Any]:
+        check(value)
+        items = {}
+        for key, item in value.items():
+            try:
+                items[key] = read_item(item)
+            except _Misfit as misfit:
+                raise misfit.inside(f".{key}") from None
+        return items
+
+    return read
+
+
+def _record_reader(kind: type) -> Callable[[Json], Any]:
+    readers = {name: _reader(hint) for name, hint in _hints(kind).items()}
+    required, check = _required(kind), _reader(dict)
+
+    def read(value: Json) -> Any:
+        check(value)
+        for name in required:
+            if name not in value:
+                raise _Misfit("is missing", f".{name}")
+        known = {}
+        try:
+            for name, read_field in readers.items():
+                if name in value:
+                    known[name] = read_field(value[name])
+        except _Misfit as misfit:
+            raise misfit.inside(f".{name}") from None
+        return kind(**known)
+
+    return read
 
 
 @cache

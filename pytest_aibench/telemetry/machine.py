@@ -147,7 +147,10 @@ def read_host() -> Reading:
     figures = without_none(
         cpu_mhz=_cpu_mhz(), rss_bytes=float(psutil.Process().memory_info().rss), **load()
     )
-    return Reading(figures=figures)
+    throttled_ms = _count(_CPU / "cpu0/thermal_throttle/package_throttle_total_time_ms")
+    return Reading(
+        figures=figures, throttled_s=None if throttled_ms is None else throttled_ms / 1e3
+    )
 
 
 def _read(path: Path) -> str | None:

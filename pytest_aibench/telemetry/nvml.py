@@ -46,14 +46,22 @@ class Gpu:
     handle: Any
 
     def product(self) -> dict[str, Any]:
-        """What kind of GPU it is: name, memory, power limit, ECC, MIG slices."""
+        """What kind of GPU it is: name, memory, power limit, board, ECC, MIG slices.
+
+        PCI device and board tell form factors apart. Those and the power limit of a MIG slice are
+        its GPU's.
+        """
+        board = _ask("nvmlDeviceGetDeviceHandleFromMigDeviceHandle", self.handle) or self.handle
         memory = _ask("nvmlDeviceGetMemoryInfo", self.handle)
-        power_limit_mw = _ask("nvmlDeviceGetPowerManagementLimit", self.handle)
-        ecc = _ask("nvmlDeviceGetEccMode", self.handle)
+        power_limit_mw = _ask("nvmlDeviceGetPowerManagementLimit", board)
+        pci = _ask("nvmlDeviceGetPciInfo", board)
+        ecc = _ask("nvmlDeviceGetEccMode", board)
         return without_none(
             gpu_product=_ask("nvmlDeviceGetName", self.handle),
             gpu_memory_gib=None if memory is None else round(memory.total / 2**30, 1),
             gpu_power_limit_w=None if power_limit_mw is None else power_limit_mw / 1e3,
+            gpu_pci_device=None if pci is None else f"{pci.pciDeviceId >> 16:04x}",
+            gpu_board=_ask("nvmlDeviceGetBoardPartNumber", board),
             gpu_ecc=None if ecc is None else bool(ecc[0]),
             gpu_mig=self._mig_slices(),
         )
@@ -69,8 +77,15 @@ class Gpu:
         return without_none(
             **reading.figures,
             clock_events=reading.conditions,
-            other_processes=self._other_processes(),
+            other_processes=self.other_processes(),
         )
+
+    def other_processes(self) -> list[int] | None:
+        """Processes that have the GPU open to compute, this one's own apart; None if unknown."""
+        processes = _ask("nvmlDeviceGetComputeRunningProcesses", self.handle)
+        if processes is None or not _sees_all_processes():
+            return None
+        return sorted({process.pid for process in processes} - _own_processes())
 
     def read(self) -> Reading:
         """One reading for the sampler; since Ampere most drivers average power over 1 s."""
@@ -107,12 +122,6 @@ class Gpu:
         )
         names = (_ask("nvmlDeviceGetName", found) for found in slices if found is not None)
         return sorted(filter(None, names))
-
-    def _other_processes(self) -> list[int] | None:
-        processes = _ask("nvmlDeviceGetComputeRunningProcesses", self.handle)
-        if processes is None or not _sees_all_processes():
-            return None
-        return sorted({process.pid for process in processes} - _own_processes())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +203,8 @@ def _sees_all_processes() -> bool:
 
 
 def _own_processes() -> set[int]:
+    """Numbers of this process and all it started; of a worker of xdist, of the whole session."""
     import psutil
 
-    own = psutil.Process()
+    own = psutil.Process(os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else None)
     return {own.pid, *(child.pid for child in own.children(recursive=True))}

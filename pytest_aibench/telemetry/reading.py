@@ -15,11 +15,13 @@ class Reading:
         figures: Numbers by name, the unit in the name; ``power_w`` is integrated to energy.
         conditions: What holds at the moment, like ``sw_power_cap``; None when it cannot be read.
         energy_j: The device's own counter of energy, from an arbitrary start.
+        throttled_s: Counter of the time that heat held a processor's clock down.
     """
 
     figures: Mapping[str, float] = field(default_factory=dict)
     conditions: tuple[str, ...] | None = None
     energy_j: float | None = None
+    throttled_s: float | None = None
 
 
 def without_none(**facts: Any) -> dict[str, Any]:

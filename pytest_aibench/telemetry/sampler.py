@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ from pytest_aibench.telemetry.reading import Reading
 
 INTERVAL_S = 0.1
 _STOP_S = 2.0
+_MOST_READINGS = 4096
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class Totals:
     n_conditions: int = 0
     conditions: Counter[str] = field(default_factory=Counter)
     energy: _Energy = field(default_factory=_Energy)
+    throttled: list[tuple[float, float]] = field(default_factory=list)
 
     def add(self, now_s: float, reading: Reading) -> None:
         """Take in one reading."""
@@ -82,22 +85,34 @@ class Totals:
             self.n_conditions += 1
             self.conditions.update(reading.conditions)
         self.energy.add(now_s, reading.energy_j, reading.figures.get("power_w"))
+        if reading.throttled_s is not None:
+            self.throttled[1:] = [(now_s, reading.throttled_s)]
 
     def summary(self) -> dict[str, Any]:
-        """``min``, ``mean``, ``max`` by figure, shares of readings by condition, ``energy_j``."""
+        """``min``, ``mean``, ``max`` by figure, shares of time by condition, ``energy_j``."""
         ranges = {name: seen.summary() for name, seen in self.ranges.items()}
         shares = {name: count / self.n_conditions for name, count in self.conditions.items()}
-        conditions = {"conditions": shares} if self.n_conditions else {}
+        is_known = self.n_conditions > 0 or len(self.throttled) == 2
+        conditions = {"conditions": shares | self._heat()} if is_known else {}
         return {"n_readings": self.n, **ranges, **conditions, **self.energy.summary()}
+
+    def _heat(self) -> dict[str, float]:
+        if len(self.throttled) < 2:
+            return {}
+        (begin_s, before_s), (end_s, after_s) = self.throttled
+        share = (after_s - before_s) / (end_s - begin_s)
+        return {"cpu_thermal_slowdown": share} if share > 0 else {}
 
 
 @final
 class Sampler:
     """Reads at an interval from a thread of its own, from entering the block to leaving it.
 
+    When there are too many readings, every other one is dropped and the interval doubled.
+
     Args:
         read: Takes one reading.
-        interval_s: Time between readings.
+        interval_s: Time between readings; None for no thread, so that only `take` reads.
         clock: Time in s.
     """
 
@@ -105,13 +120,13 @@ class Sampler:
         self,
         read: Callable[[], Reading],
         *,
-        interval_s: float = INTERVAL_S,
-        clock: Callable[[], float] = time.monotonic,
+        interval_s: float | None = INTERVAL_S,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._read = read
         self._interval_s = interval_s
         self._clock = clock
-        self._totals = Totals()
+        self._readings: list[tuple[float, Reading]] = []
         self._fault = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="aibench-sampler", daemon=True)
@@ -119,13 +134,15 @@ class Sampler:
     def __enter__(self) -> Sampler:
         """Take the first reading and start."""
         self.take()
-        self._thread.start()
+        if self._interval_s is not None:
+            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop, and take the last reading."""
         self._stop.set()
-        self._thread.join(_STOP_S)
+        if self._interval_s is not None:
+            self._thread.join(_STOP_S)
         # A driver that hangs keeps its thread; the benchmark goes on without the last reading.
         if not self._thread.is_alive():
             self.take()
@@ -135,24 +152,46 @@ class Sampler:
         if self._fault:
             return
         try:
-            self._totals.add(self._clock(), self._read())
+            self._readings.append((self._clock(), self._read()))
         except Exception as error:  # A source that fails must not fail the benchmark.
             self._fault = f"{type(error).__name__}: {error}"
 
-    def summary(self) -> dict[str, Any]:
-        """See `Totals.summary`; ``unavailable`` says why readings ended early."""
-        return self._totals.summary() | ({"unavailable": self._fault} if self._fault else {})
+    def summary(self, since_s: float = -math.inf, until_s: float = math.inf) -> dict[str, Any]:
+        """See `Totals.summary`, of the readings between two moments of the clock.
+
+        ``covered_s`` is the time from the first of them to the last; ``unavailable`` says why
+        readings ended early.
+        """
+        totals = Totals()
+        moments = [pair for pair in self._readings if since_s <= pair[0] <= until_s]
+        for now_s, reading in moments:
+            totals.add(now_s, reading)
+        covered = {"covered_s": moments[-1][0] - moments[0][0]} if moments else {}
+        fault = {"unavailable": self._fault} if self._fault else {}
+        return totals.summary() | covered | fault
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval_s) and not self._fault:
             self.take()
+            if len(self._readings) > _MOST_READINGS:
+                del self._readings[1::2]
+                self._interval_s = 2 * (self._interval_s or 0.0)
 
 
 @contextmanager
-def sampling(uuid: str | None, *, interval_s: float = INTERVAL_S) -> Iterator[Sampler]:
-    """Watch the GPU with the UUID or, where NVML knows no such GPU, the machine."""
+def sampling(
+    uuid: str | None, *, interval_s: float = INTERVAL_S
+) -> Iterator[tuple[Sampler, nvml.Gpu | None]]:
+    """Watch the GPU with the UUID or, where NVML knows no such GPU, the machine.
+
+    The machine is only read when asked: a reading takes half a millisecond of the interpreter's
+    lock, which a load on the processor would see among its latencies.
+    """
     with nvml.opened() as driver:
         gpu = driver.find(uuid)
-        read = machine.read_host if gpu is None else gpu.read
-        with Sampler(read, interval_s=interval_s) as sampler:
-            yield sampler
+        if gpu is None:
+            sampler = Sampler(machine.read_host, interval_s=None)
+        else:
+            sampler = Sampler(gpu.read, interval_s=interval_s)
+        with sampler:
+            yield sampler, gpu

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,14 @@ from pytest_aibench.errors import UserError
 from pytest_aibench.quality.metrics import meets, metric
 from pytest_aibench.results.schema import TrainingEntry
 from pytest_aibench.units import RATE, RATIO, TIME
+
+_FIGURES = (
+    "time_to_quality",
+    "epochs_to_quality",
+    "steps_to_quality",
+    "time_per_step",
+    "throughput",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +47,7 @@ class TrainingResult:
         target: The quality that was aimed at.
         seed: The random seed.
         n_samples: Number of training samples, all seen once in an epoch.
+        batch_size: Samples in one optimiser step; the last of an epoch may be smaller.
         epochs: The epochs, in order; at least one.
         state_dict: The weights after the last epoch, on the CPU.
     """
@@ -46,6 +56,7 @@ class TrainingResult:
     target: float
     seed: int
     n_samples: int
+    batch_size: int
     epochs: tuple[Epoch, ...]
     state_dict: dict[str, Any] = field(repr=False)
 
@@ -65,6 +76,11 @@ class TrainingResult:
         return self.epochs[-1].end_s
 
     @property
+    def steps(self) -> int:
+        """Optimiser steps taken."""
+        return len(self.epochs) * math.ceil(self.n_samples / self.batch_size)
+
+    @property
     def violations(self) -> tuple[Violation, ...]:
         """The rule that ended the training early: its quality must be measurable."""
         if self.quality.value is not None:
@@ -74,12 +90,14 @@ class TrainingResult:
 
     def names(self) -> tuple[str, ...]:
         """The figures that `estimate` knows."""
-        return (self.metric, "time_to_quality", "epochs_to_quality", "throughput")
+        return (self.metric, *_FIGURES)
 
     def estimate(self, name: str) -> Estimate:
         """A figure by name: one training has no interval, so its figures are judged by value.
 
         ``time_to_quality`` counts training and evaluation from the first batch on, in seconds.
+        It is ``steps_to_quality`` times ``time_per_step``, which differ in why and how much they
+        vary: the one with the seed, the other with the machine.
         ``throughput`` is in training samples per second of training, evaluation apart.
 
         Raises:
@@ -91,6 +109,12 @@ class TrainingResult:
             return self._to_quality(self.duration_s, TIME)
         if name == "epochs_to_quality":
             return self._to_quality(len(self.epochs), RATIO)
+        if name == "steps_to_quality":
+            return self._to_quality(self.steps, RATIO)
+        if name == "time_per_step":
+            return Estimate(
+                value=self.duration_s / self.steps, unit=TIME, n=self.steps, by_value=True
+            )
         if name == "throughput":
             return self._throughput()
         raise UserError(f"a training has no figure {name!r}: use one of {', '.join(self.names())}")
@@ -119,6 +143,7 @@ class TrainingResult:
             quality_trace=[epoch.quality.value for epoch in measured],
             seconds_trace=[epoch.end_s for epoch in measured],
             reached_target=self.reached_target,
+            target=self.target,
         )
 
     def _to_quality(self, cost: float, unit: str) -> Estimate:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pytest_aibench.bounds import Bound
 from pytest_aibench.devices.base import Device
-from pytest_aibench.outcome import Outcome, judge_all
+from pytest_aibench.outcome import LookUp, Outcome, Required, judge_all
 from pytest_aibench.training.checkpoints import Checkpoint, trained
 from pytest_aibench.training.result import TrainingResult
 from pytest_aibench.training.task import Task
@@ -21,11 +22,15 @@ class TrainingRun:
     Attributes:
         task: What was trained.
         result: Quality and cost, epoch by epoch.
+        ended_s: When it ended, on ``time.perf_counter``.
+        look_up: Finds the bounds that stand in a file.
         settle: Takes the outcome; raises what fails the test.
     """
 
     task: Task
     result: TrainingResult
+    ended_s: float
+    look_up: LookUp = field(default=Required, repr=False)
     settle: Callable[[TrainingRun, Outcome], None] = field(repr=False)
 
     def require(self, **bounds: Bound) -> None:
@@ -33,14 +38,16 @@ class TrainingRun:
 
         Args:
             bounds: What is required: the task's quality metric, ``time_to_quality``,
-                ``epochs_to_quality``, ``throughput``.
+                ``epochs_to_quality``, ``steps_to_quality``, ``time_per_step``, ``throughput``.
 
         Raises:
             BenchmarkFailed: A bound is missed, or the training broke a rule.
             UserError: A bound names no figure of a training, or has the wrong unit.
         """
         __tracebackhide__ = True
-        self.settle(self, judge_all(self.result, bounds))
+        required = self.look_up(bounds)
+        outcome = judge_all(self.result, required.bounds, (), required.uncalibrated)
+        self.settle(self, outcome)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +58,14 @@ class Trainer:
         device: Where.
         scale: ``embedded`` or ``full``.
         settle: Takes each result's outcome; raises what fails the test.
+        look_up: Finds the bounds that stand in a file.
         progress: Gets one line of text after each epoch.
     """
 
     device: Device
     scale: str
     settle: Callable[[TrainingRun, Outcome], None]
+    look_up: LookUp = Required
     progress: Progress | None = None
 
     def run(self, task: Task, *, seed: int = 0, target: float | None = None) -> TrainingRun:
@@ -68,7 +77,10 @@ class Trainer:
             target: Quality to reach, instead of the task's.
         """
         result = train(task, self.device, seed=seed, target=target, progress=self.progress)
-        return TrainingRun(task=task, result=result, settle=self.settle)
+        ended_s = time.perf_counter()
+        return TrainingRun(
+            task=task, result=result, ended_s=ended_s, look_up=self.look_up, settle=self.settle
+        )
 
     def trained(self, task: Task, *, seed: int = 0) -> Checkpoint:
         """Trained weights of a task, from the cache where they lie, else trained now."""

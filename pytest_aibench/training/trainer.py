@@ -74,6 +74,7 @@ def train(
         target=goal,
         seed=seed,
         n_samples=training.n_samples,
+        batch_size=task.batch_size,
         epochs=epochs,
         state_dict=training.weights(),
     )

@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from pytest_aibench.results.schema import Environment
 
 
+SETUP = ["scale", "effort", "precision", "harness", "dataset", "scenario", "target"]
+"""What, beside benchmark, figure and hardware, two figures must share to be of one series."""
+
+_VALUE_WIDTH = 41  # a commit fits
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the command's options."""
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -20,9 +26,12 @@ def run(parsed: argparse.Namespace) -> int:
     from pathlib import Path
 
     from pytest_aibench.results.environment import collect
+    from pytest_aibench.results.identity import hardware_classes
     from pytest_aibench.results.schema import to_json
 
-    groups = to_json(_at_one_moment(collect(Path.cwd(), harness={}, state_before={})))
+    environment = collect(Path.cwd(), harness={}, state_before={})
+    series = {"hardware": hardware_classes(environment), "setup": SETUP}
+    groups = {**to_json(_at_one_moment(environment)), "series": series}
     if parsed.json:
         import json
 
@@ -44,11 +53,23 @@ def _at_one_moment(environment: Environment) -> Environment:
 def _table(groups: Mapping[str, Mapping[str, Any]]) -> str:
     from tabulate import tabulate
 
-    rows: list[tuple[str, str, str]] = []
+    from pytest_aibench.results.identity import role
+
+    rows: list[tuple[str, str, str, str]] = []
     for group, facts in groups.items():
-        flat = [pair for name, fact in facts.items() for pair in _flat(name, fact)]
-        rows += [("" if position else group, *pair) for position, pair in enumerate(flat)]
-    return tabulate(rows, ("group", "fact", "value"), "simple", disable_numparse=True)
+        flat = [
+            (path, value, "identity" if group == "series" else role(group, name))
+            for name, fact in facts.items()
+            for path, value in _flat(name, fact)
+        ]
+        rows += [("" if position else group, *row) for position, row in enumerate(flat)]
+    return tabulate(
+        rows,
+        ("group", "fact", "value", "role"),
+        "simple",
+        disable_numparse=True,
+        maxcolwidths=[None, None, _VALUE_WIDTH, None],
+    )
 
 
 def _flat(name: str, fact: Any) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,133 @@
+"""Watches a benchmark's device: what it did under the load, and whether it was fit for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pytest_aibench.bounds import Violation
+from pytest_aibench.devices.base import Device
+from pytest_aibench.results.schema import DeviceEntry
+from pytest_aibench.telemetry.nvml import Gpu
+from pytest_aibench.telemetry.sampler import Sampler, sampling
+
+MOST_THROTTLED = 0.05
+"""Share of the readings under load in which heat or a fault may hold the device's clock down."""
+
+_THROTTLED = (
+    "hw_slowdown",
+    "hw_thermal_slowdown",
+    "hw_power_brake_slowdown",
+    "sw_thermal_slowdown",
+    "cpu_thermal_slowdown",
+)
+_SET_BY_SOMEBODY = ("applications_clocks_setting", "display_clock_setting", "sync_boost")
+_NEARLY_ALWAYS = 0.9
+
+Window = tuple[float, float]
+
+
+class Watch:
+    """One device under observation.
+
+    Args:
+        device: The device.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._sampler: Sampler | None = None
+        self._gpu: Gpu | None = None
+        self._others: set[int] = set()
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Watch for the block."""
+        with sampling(self._device.uuid) as (self._sampler, self._gpu):
+            self._note_others()
+            yield
+
+    def telemetry(self, window: Window | None) -> dict[str, Any]:
+        """What the device did.
+
+        Args:
+            window: Begin and end of the load on ``time.perf_counter``, in s; None for all the time
+                since the watch began, as it is for a processor.
+        """
+        if self._sampler is None:
+            return {}
+        if self._gpu is None or window is None:
+            self._sampler.take()
+            window = (-math.inf, math.inf)
+        seen = self._sampler.summary(*window)
+        self._note_others()
+        # Others may have the GPU open to wait for their turn, or to serve the model. That they
+        # share it is only known where the benchmark itself computes there.
+        if self._others and self._device.peak_memory_bytes() is not None:
+            seen["other_processes"] = sorted(self._others)
+        return seen
+
+    def entry(self, telemetry: Mapping[str, Any]) -> DeviceEntry:
+        """The device for the record; a clock that was fixed all the time is part of its kind."""
+        device = self._device
+        hardware = {} if self._gpu is None else self._gpu.product()
+        if _share_of_busy(telemetry, _SET_BY_SOMEBODY) >= _NEARLY_ALWAYS:
+            hardware["gpu_fixed_clock_mhz"] = telemetry["sm_clock_mhz"]["max"]
+        return DeviceEntry(
+            id=device.id,
+            kind=device.kind,
+            name=device.name,
+            memory_bytes=device.memory_bytes,
+            peak_memory_bytes=device.peak_memory_bytes(),
+            uuid=device.uuid or "",
+            hardware=hardware,
+        )
+
+    def _note_others(self) -> None:
+        if self._gpu is not None:
+            self._others.update(self._gpu.other_processes() or ())
+
+
+def unfit(telemetry: Mapping[str, Any]) -> tuple[Violation, ...]:
+    """Rules that the device broke under the load; a power cap is normal and breaks none."""
+    return (*_throttled(telemetry), *_shared(telemetry), *_wrong_clock(telemetry))
+
+
+def _throttled(telemetry: Mapping[str, Any]) -> Iterator[Violation]:
+    share, condition = max((_share_of_busy(telemetry, (name,)), name) for name in _THROTTLED)
+    if share > MOST_THROTTLED:
+        evidence = (
+            f"{condition} for {share:.0%} of the time under load, allowed {MOST_THROTTLED:.0%}; "
+            "cool the device, or lower its power limit"
+        )
+        yield Violation(rule="the device is not throttled", evidence=evidence)
+
+
+def _shared(telemetry: Mapping[str, Any]) -> Iterator[Violation]:
+    others = telemetry.get("other_processes")
+    if others:
+        evidence = (
+            f"it was also open to process {', '.join(map(str, others))}; "
+            "end it, or choose another device with --device"
+        )
+        yield Violation(rule="the device is not shared", evidence=evidence)
+
+
+def _wrong_clock(telemetry: Mapping[str, Any]) -> Iterator[Violation]:
+    share = _share_of_busy(telemetry, _SET_BY_SOMEBODY)
+    if 1 - _NEARLY_ALWAYS < share < _NEARLY_ALWAYS:
+        evidence = (
+            f"a setting held the clock for {share:.0%} of the time under load; "
+            "fix the clock before the session, or reset it with nvidia-smi -rgc and -rac"
+        )
+        yield Violation(rule="the device keeps its clock setting", evidence=evidence)
+
+
+def _share_of_busy(telemetry: Mapping[str, Any], conditions: tuple[str, ...]) -> float:
+    """Share of the readings with the most frequent of the conditions; an idle GPU shows none."""
+    shares = telemetry.get("conditions", {})
+    busy = 1 - shares.get("gpu_idle", 0.0)
+    share = max(shares.get(name, 0.0) for name in conditions)
+    return min(share / busy, 1.0) if busy else 0.0
