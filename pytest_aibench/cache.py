@@ -1,4 +1,4 @@
-"""Where things that can be made again are kept between sessions."""
+"""This user's folders, outside of any project: what can be made again, and what cannot."""
 
 from __future__ import annotations
 
@@ -6,23 +6,35 @@ import os
 import sys
 from pathlib import Path
 
+_NAME = "pytest-aibench"
+
 
 def cache_dir() -> Path:
-    """The user's cache folder for this plugin; it is not created.
+    """The user's folder for what can be made again: weights, indexes, copies of remote records.
 
-    ``AIBENCH_CACHE`` names it outright; else it is ``pytest-aibench`` in ``XDG_CACHE_HOME`` or in
-    the platform's place for caches.
+    It is not created. ``AIBENCH_CACHE`` names it outright; else it is ``pytest-aibench`` in
+    ``XDG_CACHE_HOME`` or in the platform's place for caches.
     """
     if chosen := os.environ.get("AIBENCH_CACHE"):
         return Path(chosen)
-    return _users_caches() / "pytest-aibench"
+    return _users_folder("XDG_CACHE_HOME", mac="Caches", other=".cache") / _NAME
 
 
-def _users_caches() -> Path:
-    if xdg := os.environ.get("XDG_CACHE_HOME"):
-        return Path(xdg)
+def spool_dir() -> Path:
+    """The user's folder for records that their store did not take; it is not created.
+
+    It is ``pytest-aibench/spool`` in ``XDG_DATA_HOME`` or in the platform's place for data, where
+    nothing that cleans caches looks.
+    """
+    data = _users_folder("XDG_DATA_HOME", mac="Application Support", other=".local/share")
+    return data / _NAME / "spool"
+
+
+def _users_folder(xdg: str, mac: str, other: str) -> Path:
+    if chosen := os.environ.get(xdg):
+        return Path(chosen)
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
+        return Path.home() / "Library" / mac
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    return Path.home() / ".cache"
+    return Path.home() / other

@@ -18,16 +18,10 @@ from hypothesis import HealthCheck, given, settings
 
 from pytest_aibench.errors import UserError
 from pytest_aibench.results import store
+from pytest_aibench.results.locations import open_store
 from pytest_aibench.results.schema import Run, to_json
-from pytest_aibench.results.store import (
-    check_store,
-    find_run,
-    list_runs,
-    new_run_id,
-    read_run,
-    write_run,
-)
-from tests.records import RUNS, benchmark, run_of
+from pytest_aibench.results.store import find_run, new_run_id, read_run
+from tests.records import RUNS, benchmark, run_of, stored, stored_files
 
 FIX = "choose another folder with --aibench-store or use --aibench-no-store"
 OUT = "move it out of the store"
@@ -41,11 +35,11 @@ def error_of(path: Path) -> str:
 
 def test_round_trip_under_a_dated_path(tmp_path: Path) -> None:
     run = run_of(benchmark("a.py::test"))
-    path = write_run(tmp_path / "store", run)
+    path = stored(tmp_path / "store", run)
     name = "20260301T233000Z-01JD8ZZZZZZZZZZZZZZZZZZZZZ.json"
     assert path == tmp_path / "store" / "runs" / "2026" / "03" / "01" / name
     assert read_run(path) == run
-    assert list_runs(tmp_path / "store") == [path]
+    assert stored_files(tmp_path / "store") == [path]
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
@@ -53,26 +47,26 @@ def test_round_trip_under_a_dated_path(tmp_path: Path) -> None:
 def test_any_run_is_read_as_it_was_written(tmp_path_factory: Any, run: Run) -> None:
     root = tmp_path_factory.mktemp("store")
     named = replace(run, run_id=new_run_id(), started_at="2026-03-01T10:00:00Z")
-    assert read_run(write_run(root, named)) == named
+    assert read_run(stored(root, named)) == named
 
 
 @pytest.mark.parametrize("started_at", ["2026-03-02T00:30:00+01:00", "2026-03-01T23:30:00Z"])
 def test_paths_are_in_utc(tmp_path: Path, started_at: str) -> None:
-    path = write_run(tmp_path, replace(run_of(), started_at=started_at))
+    path = stored(tmp_path, replace(run_of(), started_at=started_at))
     assert path.parts[-4:-1] == ("2026", "03", "01")
     assert path.name.startswith("20260301T233000Z-")
 
 
 def test_only_the_record_is_left_in_its_folder(tmp_path: Path) -> None:
-    path = write_run(tmp_path, run_of())
+    path = stored(tmp_path, run_of())
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_records_are_never_overwritten(tmp_path: Path) -> None:
-    path = write_run(tmp_path, run_of())
+    path = stored(tmp_path, run_of())
     before = path.read_bytes()
     with pytest.raises(FileExistsError):
-        write_run(tmp_path, run_of(benchmark("a.py::test")))
+        stored(tmp_path, run_of(benchmark("a.py::test")))
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
@@ -82,10 +76,10 @@ def test_file_systems_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(errno.ENOTSUP, "Operation not supported")
 
     monkeypatch.setattr(os, "link", refuse)
-    path = write_run(tmp_path, run_of())
+    path = stored(tmp_path, run_of())
     assert read_run(path) == run_of()
     with pytest.raises(FileExistsError):
-        write_run(tmp_path, run_of())
+        stored(tmp_path, run_of())
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -107,7 +101,7 @@ def test_a_full_disk_leaves_no_half_record(
     monkeypatch.setattr(os, "fsync", fill_up)
     monkeypatch.setattr(os, "link", refuse)
     with pytest.raises(UserError) as caught:
-        write_run(tmp_path, run_of())
+        stored(tmp_path, run_of())
     assert str(caught.value) == (
         f"cannot write records to {tmp_path}: no space left on device; {FIX}"
     )
@@ -117,14 +111,14 @@ def test_a_full_disk_leaves_no_half_record(
 def test_sessions_that_end_together_lose_nothing(tmp_path: Path) -> None:
     runs = [run_of(run_id=new_run_id()) for _ in range(40)]
     with ThreadPoolExecutor(8) as pool:
-        paths = list(pool.map(lambda run: write_run(tmp_path / "store", run), runs))
-    assert list_runs(tmp_path / "store") == sorted(paths)
+        paths = list(pool.map(lambda run: stored(tmp_path / "store", run), runs))
+    assert stored_files(tmp_path / "store") == sorted(paths)
     assert {read_run(path).run_id for path in paths} == {run.run_id for run in runs}
 
 
 def test_figures_that_are_not_finite_become_null_with_a_note(tmp_path: Path) -> None:
     entry = to_check_entry(float("nan"), float("inf"))
-    path = write_run(tmp_path, run_of(entry))
+    path = stored(tmp_path, run_of(entry))
     run = read_run(path)
     assert (run.benchmarks[0].checks[0].value, run.benchmarks[0].checks[0].high) == (None, None)
     assert run.notes == [
@@ -147,23 +141,23 @@ def to_check_entry(value: float, high: float) -> Any:
 
 def test_facts_that_are_not_json_do_not_lose_the_session(tmp_path: Path) -> None:
     entry = replace(benchmark("a.py::test"), provenance={"weights": Path("w.npz"), "raw": b"x"})
-    run = read_run(write_run(tmp_path, run_of(entry)))
+    run = read_run(stored(tmp_path, run_of(entry)))
     assert run.benchmarks[0].provenance == {"weights": "w.npz", "raw": "b'x'"}
 
 
 def test_a_new_store_ignores_itself_in_git(tmp_path: Path) -> None:
-    write_run(tmp_path / "a" / "store", run_of())
+    stored(tmp_path / "a" / "store", run_of())
     assert (tmp_path / "a" / "store" / ".gitignore").read_text() == "*\n"
 
 
 def test_a_store_that_was_there_is_left_as_it_is(tmp_path: Path) -> None:
-    write_run(tmp_path, run_of())
+    stored(tmp_path, run_of())
     assert not (tmp_path / ".gitignore").exists()
 
 
 @pytest.mark.parametrize("root", ["store", "a/b/store", "."])
 def test_a_store_that_can_be_created_is_fine(tmp_path: Path, root: str) -> None:
-    check_store(tmp_path / root)
+    open_store(tmp_path / root).check()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -173,7 +167,7 @@ def test_a_file_in_the_way(tmp_path: Path, blocked: str) -> None:
     (tmp_path / blocked).write_text("mine")
     root = tmp_path / "store"
     message = f"cannot write records to {root}: {tmp_path / blocked} is no folder; {FIX}"
-    for act in (lambda: check_store(root), lambda: write_run(root, run_of())):
+    for act in (lambda: open_store(root).check(), lambda: stored(root, run_of())):
         with pytest.raises(UserError) as caught:
             act()
         assert str(caught.value) == message
@@ -182,7 +176,7 @@ def test_a_file_in_the_way(tmp_path: Path, blocked: str) -> None:
 def test_a_dangling_link_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "store").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UserError, match="store is no folder; choose another folder"):
-        check_store(tmp_path / "store")
+        open_store(tmp_path / "store").check()
 
 
 def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +190,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", forbid)
     root = tmp_path / "a" / "store"
     with pytest.raises(UserError) as caught:
-        check_store(root)
+        open_store(root).check()
     assert str(caught.value) == f"cannot write records to {root}: permission denied; {FIX}"
     assert asked == [(tmp_path, os.W_OK | os.X_OK)]
 
@@ -205,7 +199,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_permission_for_real(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(UserError, match=r"permission denied; choose another folder"):
-        check_store(tmp_path / "store")
+        open_store(tmp_path / "store").check()
 
 
 def test_missing_files(tmp_path: Path) -> None:
@@ -216,7 +210,7 @@ def test_missing_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [0, 1, 100, -3])
 def test_truncated_files(tmp_path: Path, kept: int) -> None:
-    path = write_run(tmp_path, run_of(benchmark("a.py::test")))
+    path = stored(tmp_path, run_of(benchmark("a.py::test")))
     path.write_bytes(path.read_bytes()[:kept])
     assert error_of(path) == f"{path} is truncated or not strict JSON: {OUT}"
 
@@ -251,9 +245,9 @@ def test_foreign_files(tmp_path: Path, document: Any) -> None:
 
 def test_newer_files(tmp_path: Path) -> None:
     path = tmp_path / "1.json"
-    path.write_text(json.dumps(to_json(run_of()) | {"schema": "aibench.run/2"}))
+    path.write_text(json.dumps(to_json(run_of()) | {"schema": "aibench.run/3"}))
     assert error_of(path) == (
-        f"{path} has the newer schema aibench.run/2, and this version reads aibench.run/1: "
+        f"{path} has the newer schema aibench.run/3, and this version reads aibench.run/2: "
         "upgrade pytest-aibench"
     )
 
@@ -268,32 +262,30 @@ def test_damaged_files(tmp_path: Path) -> None:
 
 def test_listing_is_by_time_and_leaves_out_what_is_no_record(tmp_path: Path) -> None:
     times = ["2026-03-01T10:00:00Z", "2025-12-31T23:59:59Z", "2026-03-01T09:00:00Z"]
-    paths = [
-        write_run(tmp_path, replace(run_of(run_id=new_run_id()), started_at=at)) for at in times
-    ]
+    paths = [stored(tmp_path, replace(run_of(run_id=new_run_id()), started_at=at)) for at in times]
     (paths[0].parent / f".{paths[0].name}.7.tmp").write_text("{")
     (paths[0].parent / "notes.txt").write_text("mine")
-    assert list_runs(tmp_path) == [paths[1], paths[2], paths[0]]
-    assert list_runs(tmp_path / "nowhere") == []
+    assert stored_files(tmp_path) == [paths[1], paths[2], paths[0]]
+    assert stored_files(tmp_path / "nowhere") == []
 
 
 def test_finding_runs(tmp_path: Path) -> None:
     ids = ["01JDAAAAAAAAAAAAAAAAAAAAA1", "01JDBBBBBBBBBBBBBBBBBBBBB2"]
-    first, last = (write_run(tmp_path, run_of(run_id=run_id)) for run_id in ids)
-    assert find_run(tmp_path, "latest") == last
-    assert find_run(tmp_path, ids[0]) == first
-    assert find_run(tmp_path, "01jda") == first
-    assert find_run(tmp_path, "b2") == last
-    assert find_run(tmp_path / "other", str(first)) == first
+    first, last = (stored(tmp_path, run_of(run_id=run_id)) for run_id in ids)
+    assert find_run(open_store(tmp_path), "latest") == last
+    assert find_run(open_store(tmp_path), ids[0]) == first
+    assert find_run(open_store(tmp_path), "01jda") == first
+    assert find_run(open_store(tmp_path), "b2") == last
+    assert find_run(open_store(tmp_path / "other"), str(first)) == first
 
 
 @pytest.mark.parametrize(("name", "count"), [("01JD", "2"), ("nothing", "no")])
 def test_runs_that_cannot_be_told(tmp_path: Path, name: str, count: str) -> None:
     ids = ["01JDAAAAAAAAAAAAAAAAAAAAA1", "01JDBBBBBBBBBBBBBBBBBBBBB2"]
     for run_id in ids:
-        write_run(tmp_path, run_of(run_id=run_id))
+        stored(tmp_path, run_of(run_id=run_id))
     with pytest.raises(UserError) as caught:
-        find_run(tmp_path, name)
+        find_run(open_store(tmp_path), name)
     assert str(caught.value) == (
         f"{count} records in {tmp_path} are called {name!r}: "
         f"give a path, 'latest' or a run id like {ids[1]}"
@@ -302,7 +294,7 @@ def test_runs_that_cannot_be_told(tmp_path: Path, name: str, count: str) -> None
 
 def test_an_empty_store(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        find_run(tmp_path, "latest")
+        find_run(open_store(tmp_path), "latest")
     assert str(caught.value) == (
         f"no records in {tmp_path}: run benchmarks first or name the store with --store"
     )

@@ -25,7 +25,8 @@ if sys.platform == "win32":
     # Windows locks bytes against reading, so the lock lies far behind the holder's number.
     _LOCKED_BYTE = 1 << 20
 
-    def _try_lock(descriptor: int) -> bool:
+    def try_lock(descriptor: int) -> bool:
+        """Take the lock of an open file; whether nobody else has it."""
         os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
@@ -40,7 +41,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_lock(descriptor: int) -> bool:
+    def try_lock(descriptor: int) -> bool:
+        """Take the lock of an open file; whether nobody else has it."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -72,7 +74,7 @@ def exclusive(
     """
     descriptor = _open(_lock_file(device_id, uuid))
     try:
-        if say is not None and not _try_lock(descriptor):
+        if say is not None and not try_lock(descriptor):
             say(f"waiting for device {device_id}, in use by {_holder(descriptor)}")
         _wait(descriptor, device_id, timeout_s)
         _sign(descriptor, str(os.getpid()))
@@ -107,7 +109,7 @@ def _open(path: Path) -> int:
 
 def _wait(descriptor: int, device_id: str, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
-    while not _try_lock(descriptor):
+    while not try_lock(descriptor):
         if time.monotonic() >= deadline:
             raise UserError(
                 f"device {device_id!r} is in use by {_holder(descriptor)}: waited {timeout_s:g} s; "

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import tempfile
+import subprocess
+import sys
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import jsonschema
+import numpy as np
 import pytest
 
 from pytest_aibench import cli
-from pytest_aibench.results.store import list_runs
+from pytest_aibench.results.locations import open_store
+from pytest_aibench.results.store import push, read_run, run_files
+from tests.records import stored_files
 
 BENCHMARK = """
 import os
@@ -49,12 +55,15 @@ def test_tiny(loadgen, scenario, dataset, precision):
 def test_plain():
     pass
 """
+# Projects run in this process, and pytester would forget what they stored in its memory.
+import_module("fsspec.implementations.memory")
+
 SCENARIOS = ["single_stream", "multi_stream", "server-2000qps", "offline"]
 
 
 def only_record(store: Path) -> Any:
     """The one record of a store, read as strict JSON."""
-    (path,) = list_runs(store)
+    (path,) = stored_files(store)
     return json.loads(path.read_text(), parse_constant=pytest.fail)
 
 
@@ -157,18 +166,117 @@ def assert_turns(first: list[int], second: list[int]) -> None:
 
 def test_a_store_that_breaks_during_the_session(project: pytest.Pytester) -> None:
     project.makepyfile(
-        test_tiny=BENCHMARK + "\ndef test_break():\n    open('.aibench', 'w').close()\n"
+        test_tiny=BENCHMARK
+        + "\ndef test_break():\n    os.rename('.aibench', 'gone'); open('.aibench', 'w').close()\n"
     )
     result = project.runpytest("-k", "offline or break")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [
             "cannot write records to *.aibench: *.aibench is no folder; choose another folder "
-            "with --aibench-store or use --aibench-no-store; this record is in *.json"
+            "with --aibench-store or use --aibench-no-store; this record waits in *.json: send it "
+            "with `aibench push`"
         ]
     )
-    (runs,) = Path(tempfile.gettempdir()).glob("aibench-*/runs")
-    assert len(only_record(runs.parent)["benchmarks"]) == 1
+    (project.path / ".aibench").unlink()
+    sent, _ = push()
+    assert len(sent) == 1
+    assert len(only_record(project.path / ".aibench")["benchmarks"]) == 1
+
+
+def test_a_url_as_the_store(project: pytest.Pytester) -> None:
+    project.makepyfile(BENCHMARK)
+    result = project.runpytest("--aibench-store=memory://bucket/x", "-k", "offline")
+    result.stdout.fnmatch_lines(
+        [
+            "aibench: device cpu, effort quick, records in memory://bucket/x",
+            "record: memory://bucket/x/runs/*.json",
+        ]
+    )
+    store = open_store("memory://bucket/x")
+    (file,) = run_files(store)
+    assert len(read_run(store.fetch(file.name)).benchmarks) == 1
+    store.delete(file.name)
+
+
+def test_a_url_that_nothing_opens(project: pytest.Pytester) -> None:
+    project.makepyfile(BENCHMARK)
+    result = project.runpytest("--aibench-store=nothing://bucket")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: cannot open nothing://bucket: Protocol not known: nothing"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "option", "group"),
+    [
+        ({}, [], ""),
+        ({"GITHUB_RUN_ID": "7", "GITHUB_RUN_ATTEMPT": "2"}, [], "github-7-2"),
+        ({"GITHUB_RUN_ID": "7", "AIBENCH_GROUP": "mine"}, [], "mine"),
+        ({"AIBENCH_GROUP": "mine"}, ["--aibench-group=other"], "other"),
+    ],
+)
+def test_shards_share_a_group(
+    project: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    option: list[str],
+    group: str,
+) -> None:
+    for name in ("GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    project.makepyfile(BENCHMARK)
+    project.runpytest("-k", "offline", *option)
+    assert only_record(project.path / ".aibench")["group_id"] == group
+
+
+@pytest.mark.parametrize("workers", [[], ["-n1"]])
+def test_raw_samples_lie_beside_the_record(project: pytest.Pytester, workers: list[str]) -> None:
+    project.makepyfile(BENCHMARK)
+    project.runpytest("--aibench-raw", "-k", "single", *workers)
+    (entry,) = only_record(project.path / ".aibench")["benchmarks"]
+    path = project.path / ".aibench" / entry["samples"]["name"]
+    assert entry["samples"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    with np.load(path) as arrays:
+        assert list(arrays) == ["latency_ns"]
+        assert len(arrays["latency_ns"]) == entry["load"]["n_queries"]
+
+
+KILLED = (
+    BENCHMARK
+    + """
+def test_z_kill():
+    import signal
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+)
+
+
+@pytest.mark.parametrize("workers", [[], ["-n1"]])
+def test_what_a_killed_session_measured_is_kept_by_the_next(
+    project: pytest.Pytester, workers: list[str]
+) -> None:
+    kill = KILLED.replace("getpid()", "getppid()") if workers else KILLED
+    project.makepyfile(test_killed=kill, test_next=BENCHMARK)
+    command = [sys.executable, "-m", "pytest", *workers]
+    done = subprocess.run(
+        [*command, "test_killed.py"], capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == -9
+    assert stored_files(project.path / ".aibench") == []
+
+    result = project.runpytest("test_next.py", "-k", "offline")
+    line = "recovered benchmarks: 4 of a session that was killed: *.aibench/runs/*.json"
+    result.stdout.fnmatch_lines(["record: .aibench/runs/*.json", line])
+    killed, whole = map(read_run, stored_files(project.path / ".aibench"))
+    assert (killed.interrupted, whole.interrupted) == (True, False)
+    assert [entry.verdict for entry in killed.benchmarks] == ["passed"] * 4
+    assert killed.environment.harness["effort"] == "quick"
+    left = project.path.joinpath(".aibench").rglob("*.jsonl")
+    assert list(left) == []
 
 
 def test_a_benchmark_that_fails_in_a_fixture_is_in_the_record(project: pytest.Pytester) -> None:
