@@ -1,0 +1,1 @@
+"""Whether a figure got worse: what a comparison may use, its statistics, and its verdict."""
