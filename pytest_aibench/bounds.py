@@ -51,6 +51,8 @@ class Bound:
         reference: Name of the reference the limit is relative to.
         confident: Ask the whole interval of a quality metric, not its value, to satisfy the limit.
         text: The bound as the user wrote it.
+        calibrated: The bound stands in the bounds file of this hardware, see `from_bounds`.
+        origin: Where a calibrated bound was found; empty until it is looked up.
     """
 
     at_least: bool
@@ -58,10 +60,13 @@ class Bound:
     reference: str | None
     confident: bool
     text: str
+    calibrated: bool = False
+    origin: str = ""
 
     def __str__(self) -> str:
-        """``≥ 0.97``, ``≤ 100 ms`` or ``≥ 99% of fp32``."""
-        return f"{'≥' if self.at_least else '≤'} {self.text}"
+        """``≥ 0.97``, ``≤ 100 ms``, ``≥ 99% of fp32`` or ``≤ 12.3 ms (calibrated)``."""
+        source = " (calibrated)" if self.calibrated else ""
+        return f"{'≥' if self.at_least else '≤'} {self.text}{source}"
 
 
 def at_least(limit: str | float, *, confident: bool = False) -> Bound:
@@ -80,6 +85,16 @@ def at_most(limit: str | float, *, confident: bool = False) -> Bound:
         UserError: The limit is not a quantity with a known unit.
     """
     return _bound(False, limit, confident)
+
+
+def from_bounds() -> Bound:
+    """Require what ``--aibench-calibrate`` learnt of the figure on this class of hardware.
+
+    It stands in ``bounds/<hardware class>.json`` beside the test; where it does not, the figure is
+    not judged.
+    """
+    unknown = Quantity(math.nan, RATIO)
+    return Bound(False, unknown, None, False, "the bound of this hardware", calibrated=True)
 
 
 def _bound(is_at_least: bool, limit: str | float, confident: bool) -> Bound:
@@ -155,7 +170,12 @@ def judge(name: str, estimate: Estimate, bound: Bound, reference: float | None =
     limit = _limit(bound, reference)
     verdict, reason = _decide(estimate, bound, limit)
     return Check(
-        name=name, estimate=estimate, bound=bound, limit=limit, verdict=verdict, reason=reason
+        name=name,
+        estimate=estimate,
+        bound=bound,
+        limit=limit,
+        verdict=verdict,
+        reason="; ".join(filter(None, (reason, bound.origin))),
     )
 
 
@@ -170,8 +190,11 @@ def _check_unit(name: str, estimate: Estimate, bound: Bound) -> None:
         example = {TIME: "15 ms", RATIO: "0.97", "B": "512 MiB"}.get(
             estimate.unit, f"50 {estimate.unit}"
         )
+        where = f", {bound.origin}," if bound.origin else ""
+        fix = " or run with --aibench-calibrate" if bound.origin else ""
         raise UserError(
-            f"{name}: the bound {bound.text!r} has the wrong unit: write it like '{example}'"
+            f"{name}: the bound {bound.text!r}{where} has the wrong unit: "
+            f"write it like '{example}'{fix}"
         )
 
 
@@ -200,6 +223,11 @@ class Violation:
 
     rule: str
     evidence: str
+
+
+def figure_with_unit(name: str, unit: str) -> str:
+    """A figure's name with its unit in it, as records name metrics: ``p99_s``."""
+    return f"{name}_{unit.replace('/', '_per_')}" if unit else name
 
 
 def format_estimate(estimate: Estimate) -> str:
