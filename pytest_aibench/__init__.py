@@ -10,7 +10,7 @@ _HOMES = {
     "Offline": "scenarios",
     "OpenAIChat": "loadgen.protocols.openai",
     "OpenAICompletions": "loadgen.protocols.openai",
-    "PlainJson": "loadgen.protocols.plain_json",
+    "PlainJson": "loadgen.protocols.base",
     "Ramp": "loadgen.arrivals",
     "Replay": "loadgen.arrivals",
     "Scenario": "scenarios",
@@ -24,6 +24,7 @@ _HOMES = {
     "Users": "scenarios",
     "at_least": "bounds",
     "at_most": "bounds",
+    "from_bounds": "bounds",
 }
 
 

@@ -1,5 +1,6 @@
 from pytest_aibench.bounds import at_least as at_least
 from pytest_aibench.bounds import at_most as at_most
+from pytest_aibench.bounds import from_bounds as from_bounds
 from pytest_aibench.errors import UserError as UserError
 from pytest_aibench.loadgen.arrivals import Constant as Constant
 from pytest_aibench.loadgen.arrivals import Gamma as Gamma
@@ -7,10 +8,10 @@ from pytest_aibench.loadgen.arrivals import Ramp as Ramp
 from pytest_aibench.loadgen.arrivals import Replay as Replay
 from pytest_aibench.loadgen.arrivals import Steps as Steps
 from pytest_aibench.loadgen.http_system import HttpEndpoint as HttpEndpoint
+from pytest_aibench.loadgen.protocols.base import PlainJson as PlainJson
 from pytest_aibench.loadgen.protocols.kserve_v2 import KServeV2 as KServeV2
 from pytest_aibench.loadgen.protocols.openai import OpenAIChat as OpenAIChat
 from pytest_aibench.loadgen.protocols.openai import OpenAICompletions as OpenAICompletions
-from pytest_aibench.loadgen.protocols.plain_json import PlainJson as PlainJson
 from pytest_aibench.loadgen.systems import BatchingServer as BatchingServer
 from pytest_aibench.loadgen.token_figures import Slo as Slo
 from pytest_aibench.loadgen.token_systems import TokenServer as TokenServer

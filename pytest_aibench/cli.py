@@ -8,8 +8,18 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pytest_aibench import environment_command, mlperf_settings_command
-from pytest_aibench.doctor import command as doctor_command
+from pytest_aibench.commands import (
+    ab,
+    add_store,
+    compare,
+    doctor,
+    environment,
+    exchange,
+    history,
+    mlperf_settings,
+    report,
+)
+from pytest_aibench.commands import store as stores
 from pytest_aibench.errors import UserError
 
 
@@ -80,17 +90,17 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", nargs="?", default="latest", metavar="RUN", help="a file, a run id, or latest"
     )
-    parser.add_argument("--store", default=".aibench", metavar="DIR", help="default: %(default)s")
+    add_store(parser)
 
 
 def _show(parsed: argparse.Namespace) -> int:
     import shutil
-    from pathlib import Path
 
     from pytest_aibench.report.terminal import not_judged_lines, problem_lines, summary_table
+    from pytest_aibench.results.locations import open_store
     from pytest_aibench.results.store import find_run, read_run
 
-    run = read_run(find_run(Path(parsed.store), parsed.name))
+    run = read_run(find_run(open_store(parsed.store), parsed.name))
     print(f"run {run.run_id}, started {run.started_at}")
     print(summary_table(run.benchmarks, shutil.get_terminal_size().columns))
     for line in (*not_judged_lines(run.benchmarks), *problem_lines(run.benchmarks), *run.notes):
@@ -99,20 +109,75 @@ def _show(parsed: argparse.Namespace) -> int:
 
 
 COMMANDS = {
+    "ab": Command(
+        "compare two interpreters, revisions or environments",
+        ab.add_arguments,
+        ab.run,
+    ),
+    "accept": Command(
+        "note an intended change, so that it fails no gate",
+        history.add_accept_arguments,
+        history.run_accept,
+    ),
+    "compare": Command(
+        "compare runs: what changed, and by how much",
+        compare.add_compare_arguments,
+        compare.run_compare,
+    ),
     "doctor": Command(
         "say what disturbs measurements on this machine",
-        doctor_command.add_arguments,
-        doctor_command.run,
+        doctor.add_arguments,
+        doctor.run,
     ),
     "env": Command(
         "print what records say about this machine",
-        environment_command.add_arguments,
-        environment_command.run,
+        environment.add_arguments,
+        environment.run,
+    ),
+    "export": Command(
+        "write runs in the format of another tool",
+        exchange.add_export_arguments,
+        exchange.run_export,
+    ),
+    "gate": Command(
+        "hold a stored run against its history",
+        compare.add_gate_arguments,
+        compare.run_gate,
+    ),
+    "gc": Command(
+        "delete what retention does not keep",
+        stores.add_gc_arguments,
+        stores.run_gc,
+    ),
+    "history": Command(
+        "say when figures changed, and what else changed then",
+        history.add_history_arguments,
+        history.run_history,
+    ),
+    "import": Command(
+        "make records of another tool's files",
+        exchange.add_import_arguments,
+        exchange.run_import,
+    ),
+    "index": Command(
+        "take new records into the index, and name those left out",
+        stores.add_index_arguments,
+        stores.run_index,
     ),
     "mlperf-settings": Command(
         "print the settings of MLPerf's LoadGen for a scenario",
-        mlperf_settings_command.add_arguments,
-        mlperf_settings_command.run,
+        mlperf_settings.add_arguments,
+        mlperf_settings.run,
+    ),
+    "push": Command(
+        "send records that wait for their store",
+        stores.add_push_arguments,
+        stores.run_push,
+    ),
+    "report": Command(
+        "write a page of all records that works offline",
+        report.add_arguments,
+        report.run,
     ),
     "schema": Command("print the JSON Schema of records", _no_arguments, _schema),
     "show": Command("print the summary of a stored run", _show_arguments, _show),

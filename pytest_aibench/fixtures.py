@@ -1,11 +1,15 @@
-"""The fixtures. Each has a name of its own, and a short alias that gives way to other plugins."""
+"""The fixtures, and the hooks that find who uses them.
+
+Each fixture has a name of its own, and a short alias that gives way to other plugins.
+"""
 
 from __future__ import annotations
 
+import sys
 from inspect import getattr_static
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -93,8 +97,35 @@ _SHORT = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
+def _generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run benchmarks once for each device and precision."""
+    if "aibench_device" in metafunc.fixturenames:
+        from pytest_aibench import hooks
+
+        hooks.register(metafunc.config)
+        session_of(metafunc.config).parametrize(metafunc)
+
+
+def _exception_interact(
+    call: pytest.CallInfo[Any], report: pytest.CollectReport | pytest.TestReport
+) -> None:
+    """Show mistakes in the code of a test module in one line."""
+    ours = "pytest_aibench.errors" in sys.modules
+    if ours and call.excinfo is not None and isinstance(report, pytest.CollectReport):
+        from pytest_aibench.messages import shorten
+
+        shorten(report, call.excinfo)
+
+
+_HOOKS = {
+    "pytest_generate_tests": _generate_tests,
+    "pytest_exception_interact": _exception_interact,
+}
+
+
 def register(config: pytest.Config) -> None:
-    """Register the fixtures; a short name only where nobody has a fixture of that name."""
+    """Register all this; a short name only where nobody has a fixture of that name."""
     holder = ModuleType("pytest_aibench fixtures")
     plugins = [
         plugin
@@ -105,6 +136,7 @@ def register(config: pytest.Config) -> None:
         setattr(holder, f"aibench_{name}", globals()[f"aibench_{name}"])
         if not any(_has_fixture(plugin, name) for plugin in plugins):
             setattr(holder, name, fixture)
+    vars(holder).update(_HOOKS)
     config.pluginmanager.register(holder, "aibench-fixtures")
 
 

@@ -37,6 +37,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             session_of(session.config).check_devices()
         if "store" in given:
             session_of(session.config).check_store()
+        if given & {"mlperf-logs", "user-conf"}:
+            session_of(session.config).check_mlperf()
+        if "compare" in given:
+            session_of(session.config).check_history()
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
@@ -58,16 +62,22 @@ def pytest_report_collectionfinish(
         return []
     settings = config.stash[SETTINGS]
     devices = ", ".join(session_of(config).devices)
-    store = "kept nowhere" if settings.store is None else f"in {settings.store.name}"
-    return f"aibench: device {devices}, effort {settings.effort}, records {store}"
+    store = "kept nowhere" if settings.store is None else f"in {settings.store_name}"
+    gatekeeper = session_of(config).gatekeeper
+    compared = "" if gatekeeper is None else f", compared with {gatekeeper.source}"
+    calibrated = f", bounds from {settings.calibrate} runs" if settings.calibrate else ""
+    what = f"device {devices}, effort {settings.effort}, records {store}"
+    return f"aibench: {what}{compared}{calibrated}"
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Check before benchmarks run that their record can be kept."""
+    """Check before benchmarks run what their records and their comparison need."""
     config = session.config
     if config.pluginmanager.hasplugin(COLLECTOR) and any(map(_is_benchmark, session.items)):
         with usage_errors():
             session_of(config).check_store()
+            session_of(config).check_mlperf()
+            session_of(config).check_history()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -81,9 +91,15 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Note a benchmark that was interrupted."""
+    """Run a benchmark again where its bounds or its history ask for it; note an interruption."""
+    __tracebackhide__ = True
     with _noting_interruption(item):
-        return (yield)
+        result = yield
+        if _is_benchmark(item):
+            n_benchmarks = sum(map(_is_benchmark, item.session.items))
+            session_of(item.config).calibrate(item)
+            session_of(item.config).compare(item, n_benchmarks)
+        return result
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_aibench.errors import UserError
+from pytest_aibench.results.locations import is_url
 
 if TYPE_CHECKING:
     import pytest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 class Option:
     """An option of the plugin; on the command line ``--aibench-NAME``.
 
+    ``bare`` is what it stands for without a value, where it may have none.
     Precedence: command line, environment (``AIBENCH_NAME``), ini file (``aibench_name``), default.
     """
 
@@ -25,6 +27,7 @@ class Option:
     metavar: str
     help: str
     choices: tuple[str, ...] = ()
+    bare: str = ""
 
     @property
     def flag(self) -> str:
@@ -34,7 +37,7 @@ class Option:
     @property
     def key(self) -> str:
         """Name in the ini file and on the parsed command line: ``aibench_store``."""
-        return f"aibench_{self.name}"
+        return f"aibench_{self.name.replace('-', '_')}"
 
 
 OPTIONS = (
@@ -48,7 +51,32 @@ OPTIONS = (
         "how long loads run: quick, standard or official",
         ("quick", "standard", "official"),
     ),
-    Option("store", ".aibench", "DIR", "folder for the records, relative to the root folder"),
+    Option(
+        "mode",
+        "submission",
+        "MODE",
+        "what benchmarks of inference run: accuracy, performance, or submission for both",
+        ("submission", "accuracy", "performance"),
+    ),
+    Option("mlperf-logs", "", "DIR", "folder for logs in the format of MLPerf's LoadGen"),
+    Option("user-conf", "", "FILE", "LoadGen's user.conf: its settings go before the tests'"),
+    Option("store", ".aibench", "PLACE", "folder of records, relative to the root folder, or URL"),
+    Option("group", "auto", "ID", "name that the shards of one session share; auto: the CI run's"),
+    Option(
+        "compare",
+        "",
+        "REF",
+        "fail benchmarks that got worse than the runs on REF; auto: the default branch",
+        bare="auto",
+    ),
+    Option(
+        "calibrate",
+        "",
+        "N",
+        "run benchmarks N times, without a number 5, and write the bounds of this hardware",
+        bare="5",
+    ),
+    Option("vary", "", "FACTORS", "factors that may differ from the baseline, like sw.driver"),
     Option(
         "inconclusive",
         "fail",
@@ -57,11 +85,16 @@ OPTIONS = (
         ("fail", "pass", "skip"),
     ),
 )
+FEWEST_RUNS = 3
+"""From which bounds are calibrated: two would give margins of several hundred spreads."""
+
 NO_STORE = "aibench_no_store"
 AUDIT = "aibench_audit"
+RAW = "aibench_raw"
 FLAGS = {
     NO_STORE: "keep no record",
     AUDIT: "check that the speed holds for one sample repeated and for other seeds",
+    RAW: "keep the latency of every query, in a file beside the record",
 }
 
 
@@ -70,8 +103,16 @@ class Settings:
     """The options in force.
 
     Attributes:
-        store: Folder for records; None when none are kept.
+        store: Folder or URL for records; None when none are kept.
+        group: What the sessions of one sharded run share; empty for a session of its own.
+        compare: Branch, tag or commit whose runs are the baseline; empty for no comparison.
+        calibrate: How often benchmarks run to calibrate their bounds; 0 when they are judged.
+        vary: Factors that may differ from the baseline, beside the commit.
         audit: Check that the speed holds for one sample repeated and for other seeds.
+        raw: Keep the latency of every query, in a file beside the record.
+        mode: What benchmarks of inference run.
+        mlperf_logs: Folder for logs in the format of MLPerf's LoadGen; None for none.
+        user_conf: LoadGen's ``user.conf``; None for none.
         given: Names of options that the command line or the environment sets: they are meant for
             this very session, and checked at once.
     """
@@ -81,13 +122,27 @@ class Settings:
     scale: str
     effort: str
     inconclusive: str
-    store: Path | None
+    store: str | None
+    group: str
+    compare: str
+    calibrate: int
+    vary: tuple[str, ...]
     audit: bool
+    raw: bool
+    mode: str
+    mlperf_logs: Path | None
+    user_conf: Path | None
     given: frozenset[str]
+
+    @property
+    def store_name(self) -> str:
+        """The folder's name, or the URL."""
+        store = self.store or ""
+        return store if is_url(store) else Path(store).name
 
     def harness(self) -> dict[str, str]:
         """The settings that shape results, for the record."""
-        names = ("device", "precision", "scale", "effort", "inconclusive")
+        names = ("device", "precision", "scale", "effort", "mode", "inconclusive")
         audit = "yes" if self.audit else "no"
         return {**{name: getattr(self, name) for name in names}, "audit": audit}
 
@@ -96,9 +151,15 @@ def add_options(parser: pytest.Parser) -> None:
     """Define the options and their ini twins."""
     group = parser.getgroup("aibench", "AI benchmarks (pytest-aibench)")
     for option in OPTIONS:
-        text = f"{option.help} (default: {option.default})"
+        text = f"{option.help} (default: {option.default or 'none'})"
+        valueless = {"nargs": "?", "const": option.bare} if option.bare else {}
         group.addoption(
-            option.flag, dest=option.key, default=None, metavar=option.metavar, help=text
+            option.flag,
+            dest=option.key,
+            default=None,
+            metavar=option.metavar,
+            help=text,
+            **valueless,
         )
         parser.addini(option.key, f"see {option.flag}", default=None)
     for key, text in FLAGS.items():
@@ -130,7 +191,9 @@ def read_settings(config: pytest.Config) -> Settings:
     found = {option.name: _value(config, option) for option in OPTIONS}
     given = {option.name for option in OPTIONS if _session_value(config, option)}
     values = {option.name: found[option.name] or option.default for option in OPTIONS}
-    store = None if _flag(config, NO_STORE) else config.rootpath / values["store"]
+    store = None if _flag(config, NO_STORE) else _location(values["store"], config.rootpath)
+    if values["compare"] and store is None:
+        raise UserError("--aibench-compare needs records: leave out --aibench-no-store")
     return Settings(
         device=values["device"],
         precision=values["precision"],
@@ -138,7 +201,15 @@ def read_settings(config: pytest.Config) -> Settings:
         effort=values["effort"],
         inconclusive=values["inconclusive"],
         store=store,
+        group=_ci_run() if values["group"] == "auto" else values["group"],
+        compare=values["compare"],
+        calibrate=_runs(values["calibrate"]),
+        vary=tuple(filter(None, map(str.strip, values["vary"].split(",")))),
         audit=_flag(config, AUDIT),
+        raw=_flag(config, RAW),
+        mode=values["mode"],
+        mlperf_logs=config.rootpath / logs if (logs := values["mlperf-logs"]) else None,
+        user_conf=config.rootpath / conf if (conf := values["user-conf"]) else None,
         given=frozenset(given),
     )
 
@@ -150,6 +221,27 @@ def _value(config: pytest.Config, option: Option) -> str | None:
     if value and option.choices and value not in option.choices:
         raise UserError(f"{option.flag}={value}: use one of {', '.join(option.choices)}")
     return value
+
+
+def _runs(calibrate: str) -> int:
+    if not calibrate:
+        return 0
+    if not calibrate.isdecimal() or int(calibrate) < FEWEST_RUNS:
+        raise UserError(
+            f"--aibench-calibrate={calibrate}: give a number of runs, {FEWEST_RUNS} or more; "
+            "a path must stand before --aibench-calibrate, or after a '='"
+        )
+    return int(calibrate)
+
+
+def _location(store: str, root: Path) -> str:
+    return store if is_url(store) else str(root / store)
+
+
+def _ci_run() -> str:
+    """What tells a run of a CI workflow from others, its re-runs included; empty elsewhere."""
+    run, attempt = (os.environ.get(f"GITHUB_RUN_{name}", "") for name in ("ID", "ATTEMPT"))
+    return f"github-{run}-{attempt}" if run else ""
 
 
 def _session_value(config: pytest.Config, option: Option) -> str | None:

@@ -1,13 +1,12 @@
 """The entry point: as little as a project without benchmarks can be asked to pay for.
 
-Options are defined when somebody names one, fixtures are registered when the first test module is
-collected, and all other hooks (see `hooks`) when a test asks for one of the fixtures.
+Options are defined when somebody names one, fixtures and what finds their users (see `fixtures`)
+when the first test module is collected, and all other hooks (see `hooks`) when a test is one.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Generator
 from typing import Any
 
@@ -45,13 +44,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in MARKS:
         config.addinivalue_line("markers", line)
     if hasattr(config.option, "aibench_device"):
-        _register_hooks(config)
+        _register(config)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config) -> None:
     """Be ready for the records that workers will send: only they see the benchmarks."""
-    _register_hooks(config)
+    _register(config)
 
 
 def pytest_pycollect_makemodule(parent: pytest.Collector) -> None:
@@ -60,27 +59,6 @@ def pytest_pycollect_makemodule(parent: pytest.Collector) -> None:
         from pytest_aibench import fixtures
 
         fixtures.register(parent.config)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run benchmarks once for each device and precision."""
-    if "aibench_device" in metafunc.fixturenames:
-        from pytest_aibench.stash import session_of
-
-        _register_hooks(metafunc.config)
-        session_of(metafunc.config).parametrize(metafunc)
-
-
-def pytest_exception_interact(
-    call: pytest.CallInfo[Any], report: pytest.CollectReport | pytest.TestReport
-) -> None:
-    """Show mistakes in the code of a test module in one line."""
-    ours = "pytest_aibench.errors" in sys.modules
-    if ours and call.excinfo is not None and isinstance(report, pytest.CollectReport):
-        from pytest_aibench.messages import shorten
-
-        shorten(report, call.excinfo)
 
 
 def _is_named(config: pytest.Config, args: list[str]) -> bool:
@@ -93,7 +71,7 @@ def _is_named(config: pytest.Config, args: list[str]) -> bool:
     return config.inipath is not None and b"aibench" in config.inipath.read_bytes()
 
 
-def _register_hooks(config: pytest.Config) -> None:
+def _register(config: pytest.Config) -> None:
     from pytest_aibench import hooks
 
     hooks.register(config)

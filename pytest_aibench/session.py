@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cached_property, partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_aibench.bounds import Bound
+from pytest_aibench.bounds_file import BenchmarkBounds, learn_figures
 from pytest_aibench.devices import Device, check_precision, exclusive, resolve
 from pytest_aibench.entries import inference_fields, training_fields
 from pytest_aibench.errors import UserError
+from pytest_aibench.gatekeeper import Gatekeeper
+from pytest_aibench.inference.job import Mode
+from pytest_aibench.inference.peak_result import PeakRun
+from pytest_aibench.inference.result import LoadResult
 from pytest_aibench.inference.runner import LoadGenerator, ReferenceMemory
 from pytest_aibench.item_records import ItemRecords
 from pytest_aibench.loadgen.effort import effort_named
 from pytest_aibench.marks import check_marks
 from pytest_aibench.options import Settings
+from pytest_aibench.outcome import Outcome, Required
 from pytest_aibench.report.progress import Progress, open_terminal, show_line
-from pytest_aibench.results.environment import machine_state
-from pytest_aibench.results.schema import BenchmarkEntry, to_json
-from pytest_aibench.results.store import check_store
+from pytest_aibench.results.environment import collect, machine_state
+from pytest_aibench.results.identity import benchmark_id, hardware_class
+from pytest_aibench.results.locations import open_store
+from pytest_aibench.results.schema import BenchmarkEntry, Environment, Metric, to_json
+from pytest_aibench.results.store import keep_samples
+from pytest_aibench.telemetry.canary import measure_canaries
+from pytest_aibench.telemetry.watch import Watch
 from pytest_aibench.training.runner import Trainer
+
+if TYPE_CHECKING:
+    from pytest_aibench.loadgen.mlperf_conf import Conf
 
 WAIT_FOR_DEVICE_S = 3600.0
 """Another benchmark's training may hold the device for long."""
@@ -35,10 +50,12 @@ _PROGRESS = pytest.StashKey[Progress]()
 class BenchmarkSession:
     """The benchmarks of one process, the only one or a worker of xdist."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, rootdir: Path) -> None:
         self._settings = settings
+        self._rootdir = rootdir
         self._memory: ReferenceMemory = {}
         self._state_before: dict[str, Any] | None = None
+        self._canaries: dict[str, Metric] = {}
 
     @cached_property
     def devices(self) -> dict[str, Device]:
@@ -61,7 +78,74 @@ class BenchmarkSession:
             UserError: It could not.
         """
         if self._settings.store is not None:
-            check_store(self._settings.store)
+            open_store(self._settings.store).check()
+
+    def user_conf(self) -> Conf | None:
+        """LoadGen's ``user.conf``, if one is named.
+
+        Raises:
+            UserError: It cannot be read.
+        """
+        if self._settings.user_conf is None:
+            return None
+        from pytest_aibench.loadgen.mlperf_conf import read_conf
+
+        return read_conf(self._settings.user_conf)
+
+    def check_mlperf(self) -> None:
+        """Check that ``user.conf`` is right and that MLPerf's logs could be written.
+
+        Raises:
+            UserError: It is not, or they could not.
+        """
+        self.user_conf()
+        if self._settings.mlperf_logs is not None:
+            from pytest_aibench.loadgen.mlperf_logs import check_log_folder
+
+            check_log_folder(self._settings.mlperf_logs)
+
+    @cached_property
+    def gatekeeper(self) -> Gatekeeper | None:
+        """Compares with the history, if that is asked for; what is calibrated sets out anew."""
+        settings = self._settings
+        if not settings.compare or settings.store is None or settings.calibrate:
+            return None
+        return Gatekeeper(
+            settings.store,
+            self._rootdir,
+            ref=settings.compare,
+            vary=settings.vary,
+            harness=settings.harness(),
+            group=settings.group,
+        )
+
+    def check_history(self) -> None:
+        """Check that the baseline can be found, if a comparison is asked for.
+
+        Raises:
+            UserError: It cannot.
+        """
+        if self.gatekeeper is not None:
+            self.gatekeeper.check_source()
+
+    def close(self) -> None:
+        """Let go of the history."""
+        if self.gatekeeper is not None:
+            self.gatekeeper.close()
+
+    def compare(self, item: pytest.Item, n_benchmarks: int) -> None:
+        """Hold a benchmark that has passed against its history; it may run once more."""
+        __tracebackhide__ = True
+        if self.gatekeeper is not None:
+            records = item.stash[_RECORDS]
+            self.gatekeeper.check(records, self._canaries, n_benchmarks)
+
+    def calibrate(self, item: pytest.Item) -> None:
+        """Run a benchmark as often as its bounds are to be learnt from, if it asks for any."""
+        records = item.stash[_RECORDS]
+        if self._settings.calibrate and any(one.uncalibrated for one in records.outcomes):
+            for _ in range(self._settings.calibrate - 1):
+                records.repeated()
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """Run a benchmark once for each device and, where it asks for it, each precision."""
@@ -88,12 +172,15 @@ class BenchmarkSession:
     def begin(self, item: pytest.Item) -> None:
         """Have the item's device alone until `end`."""
         device = self.devices[item.callspec.params["aibench_device"]]  # type: ignore[attr-defined]
-        item.stash[_RECORDS] = ItemRecords(item, device, self._settings.inconclusive)
+        watch = Watch(device)
+        item.stash[_RECORDS] = ItemRecords(item, watch, self._settings.inconclusive)
         held = item.stash[_HELD] = ExitStack()
         say = partial(show_line, item.config)
         held.enter_context(exclusive(device.id, WAIT_FOR_DEVICE_S, uuid=device.uuid, say=say))
         if self._state_before is None:
             self._state_before = machine_state()
+            self._canaries = measure_canaries(device)
+        held.enter_context(watch.on())
         device.reset_peak_memory()
 
     def end(self, item: pytest.Item) -> None:
@@ -105,11 +192,16 @@ class BenchmarkSession:
         """What the ``loadgen`` fixture gives."""
         return LoadGenerator(
             effort=effort_named(self._settings.effort),
-            settle=partial(item.stash[_RECORDS].settle, inference_fields),
+            settle=partial(item.stash[_RECORDS].settle, self._inference_fields),
             memory=self._memory,
             synchronize=None if device.kind == "cpu" else device.synchronize,
             progress=self._progress(item),
+            say=partial(show_line, item.config),
             audit=self._settings.audit,
+            mode=Mode(self._settings.mode),
+            user_conf=self.user_conf(),
+            log_folders=self._log_folders(item),
+            look_up=partial(self._look_up, item),
         )
 
     def trainer(self, item: pytest.Item, device: Device) -> Trainer:
@@ -118,6 +210,7 @@ class BenchmarkSession:
             device=device,
             scale=self._settings.scale,
             settle=partial(item.stash[_RECORDS].settle, training_fields),
+            look_up=partial(self._look_up, item),
         )
 
     def attach(
@@ -128,7 +221,8 @@ class BenchmarkSession:
             item.stash[_PROGRESS].close()
         entries = item.stash[_RECORDS].reported(call, report)
         if entries:
-            report.__dict__["aibench"] = self._payload(entries)
+            learnt = self._learnt(item) if self._settings.calibrate else []
+            report.__dict__["aibench"] = {**self._payload(entries), "learnt": learnt}
 
     def interrupted(self, item: pytest.Item) -> dict[str, Any]:
         """The records of an item that was interrupted."""
@@ -141,6 +235,48 @@ class BenchmarkSession:
             every = [name for device in self.devices.values() for name in device.precisions]
             return list(dict.fromkeys(every))
         return list(dict.fromkeys(word.strip() for word in spec.split(",")))
+
+    @cached_property
+    def _environment(self) -> Environment:
+        return collect(self._rootdir, self._settings.harness(), {})
+
+    def _look_up(self, item: pytest.Item, bounds: Mapping[str, Bound]) -> Required:
+        if not any(bound.calibrated for bound in bounds.values()):
+            return Required(bounds)
+        return self._bounds_of(item).look_up(bounds)
+
+    def _bounds_of(self, item: pytest.Item) -> BenchmarkBounds:
+        entry = item.stash[_RECORDS].bare_entry()
+        return BenchmarkBounds(
+            root=self._rootdir,
+            folder=item.path.parent / "bounds",
+            hardware=hardware_class(self._environment, entry.device),
+            benchmark=benchmark_id(entry),
+            effort=self._settings.effort,
+            scale=self._settings.scale,
+            calibrating=self._settings.calibrate > 0,
+        )
+
+    def _learnt(self, item: pytest.Item) -> list[Any]:
+        outcomes = item.stash[_RECORDS].outcomes
+        if not any(outcome.uncalibrated for outcome in outcomes):
+            return []
+        figures = learn_figures(self._bounds_of(item), self._settings.calibrate, outcomes)
+        return [to_json(figure) for figure in figures]
+
+    def _inference_fields(self, result: LoadResult | PeakRun, outcome: Outcome) -> dict[str, Any]:
+        fields, store = inference_fields(result, outcome), self._settings.store
+        if self._settings.raw and store is not None and isinstance(result, LoadResult):
+            latencies = {"latency_ns": result.load.latency_ns}
+            fields["samples"] = keep_samples(open_store(store), latencies)
+        return fields
+
+    def _log_folders(self, item: pytest.Item) -> Iterator[Path] | None:
+        if self._settings.mlperf_logs is None:
+            return None
+        from pytest_aibench.loadgen.mlperf_logs import log_folders
+
+        return log_folders(self._settings.mlperf_logs, item.nodeid)
 
     def _progress(self, item: pytest.Item) -> Callable[[int, float], None] | None:
         terminal = open_terminal(item.config)
@@ -155,7 +291,8 @@ class BenchmarkSession:
     def _payload(self, entries: list[BenchmarkEntry]) -> dict[str, Any]:
         # xdist carries plain values only, and users may give provenance of any kind.
         plain = json.loads(json.dumps(to_json(entries), default=str))
-        return {"benchmarks": plain, "state_before": self._state_before}
+        before = {"state_before": self._state_before, "canaries": to_json(self._canaries)}
+        return {"benchmarks": plain, **before}
 
 
 def _check_some(devices: Iterable[Device], precision: str) -> None:

@@ -19,5 +19,7 @@ def session_of(config: pytest.Config) -> BenchmarkSession:
     if _SESSION not in config.stash:
         from pytest_aibench.session import BenchmarkSession
 
-        config.stash[_SESSION] = BenchmarkSession(config.stash[SETTINGS])
+        session = BenchmarkSession(config.stash[SETTINGS], config.rootpath)
+        config.add_cleanup(session.close)
+        config.stash[_SESSION] = session
     return config.stash[_SESSION]

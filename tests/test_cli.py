@@ -15,8 +15,7 @@ import pytest
 from pytest_aibench.bounds import Estimate, Violation, at_least, judge
 from pytest_aibench.cli import COMMANDS, main
 from pytest_aibench.results.schema import json_schema, to_json
-from pytest_aibench.results.store import write_run
-from tests.records import benchmark, run_of
+from tests.records import benchmark, run_of, stored
 
 TOP1 = judge("top1", Estimate(value=0.98, by_value=True), at_least(0.97))
 
@@ -71,7 +70,7 @@ def test_show_latest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     broken = benchmark("a.py::test_it[digits-offline]", "invalid", TOP1)
     broken.violations.append(lost)
     passed = benchmark("a.py::test_it[digits-server-50qps]", "passed", TOP1)
-    write_run(tmp_path, run_of(passed, broken))
+    stored(tmp_path, run_of(passed, broken))
     assert main(["show", "--store", str(tmp_path)]) == 0
     shown = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert shown == [
@@ -86,7 +85,7 @@ def test_show_latest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_show_a_run_by_id_and_by_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_of(benchmark("a.py::test_it"))
-    path = write_run(tmp_path, run)
+    path = stored(tmp_path, run)
     for name in (run.run_id, str(path)):
         assert main(["show", name, "--store", str(tmp_path)]) == 0
         assert capsys.readouterr().out.startswith(f"run {run.run_id}, ")
@@ -111,7 +110,7 @@ def aibench(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
 
 
 def test_a_terminal_that_knows_only_ascii(tmp_path: Path) -> None:
-    write_run(tmp_path, run_of(benchmark("a.py::test_it", "passed", TOP1)))
+    stored(tmp_path, run_of(benchmark("a.py::test_it", "passed", TOP1)))
     command = aibench("show", "--store", str(tmp_path), PYTHONIOENCODING="ascii")
     out, err = command.communicate()
     assert (command.returncode, err) == (0, b"")

@@ -48,12 +48,12 @@ def read(name: str) -> str:
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_options_are_documented(option: Option) -> None:
-    (row,) = [
-        line for line in read("options.md").splitlines() if line.startswith(f"| `{option.flag} ")
-    ]
+    value = f"[={option.metavar}]" if option.bare else f" {option.metavar}"
+    usage = f"`{option.flag}{value}`"
+    (row,) = [line for line in read("options.md").splitlines() if line.startswith(f"| {usage} ")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    twins = [f"`{option.flag} {option.metavar}`", f"`{option.key.upper()}`", f"`{option.key}`"]
-    assert cells[:4] == [*twins, f"`{option.default}`"]
+    twins = [usage, f"`{option.key.upper()}`", f"`{option.key}`"]
+    assert cells[:4] == [*twins, f"`{option.default or 'none'}`"]
     assert all(f"`{choice}`" in cells[4] for choice in option.choices)
 
 

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from pytest_aibench.cli import main
+from pytest_aibench.commands.doctor import report_lines
 from pytest_aibench.doctor import readings as readings_module
 from pytest_aibench.doctor.advice import NOTE, WARNING, Finding, NotAvailable, examine
 from pytest_aibench.doctor.noise import Lateness, NoiseFloor, measure
@@ -25,7 +26,6 @@ from pytest_aibench.doctor.readings import (
     _omp_num_threads,
     read_gpus,
 )
-from pytest_aibench.doctor.text import report_lines
 from tests.fakes import A100, FakeClock, fake_pynvml
 
 UNKNOWN = "this system does not show it"

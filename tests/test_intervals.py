@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_aibench.errors import UserError
-from pytest_aibench.quality.intervals import mean_interval, wilson
+from pytest_aibench.quality.metrics import mean_interval, wilson
 
 
 # Newcombe, Statistics in Medicine 17, 1998, table I, method 3 (score, no continuity correction).

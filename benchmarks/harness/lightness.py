@@ -133,8 +133,9 @@ def _install_ours(package: Distribution, site: Path) -> None:
     metadata.mkdir()
     for name in ("METADATA", "entry_points.txt"):
         (metadata / name).write_text(package.read_text(name) or "", encoding="utf-8")
-    modules = (path.relative_to(source.parent) for path in source.rglob("*.py"))
-    record = "".join(f"{path.as_posix()},,\n" for path in sorted(modules))
+    files = (path.relative_to(source.parent) for path in source.rglob("*") if path.is_file())
+    shipped = sorted(path for path in files if "__pycache__" not in path.parts)
+    record = "".join(f"{path.as_posix()},,\n" for path in shipped)
     (metadata / "RECORD").write_text(record, encoding="utf-8")
 
 

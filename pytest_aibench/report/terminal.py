@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pytest_aibench.bounds import Check, Estimate, Verdict, format_estimate
 from pytest_aibench.outcome import Outcome
@@ -50,12 +50,16 @@ def _narrow_table(names: Sequence[str], entries: Sequence[BenchmarkEntry], width
 
 def not_judged_lines(entries: Sequence[BenchmarkEntry]) -> list[str]:
     """Bounds that were asked for but do not apply: one line per reason, with its benchmarks."""
-    concerned: dict[str, list[str]] = {}
-    for name, entry in zip(short_names(entries), entries, strict=True):
-        for omitted in entry.not_judged:
-            text = f"{omitted.name} not judged: {omitted.reason}"
-            concerned.setdefault(text, []).append(name)
-    return [f"{text} ({_enumerate(benchmarks)})" for text, benchmarks in concerned.items()]
+    return _grouped(
+        entries, lambda entry: [f"{one.name} not judged: {one.reason}" for one in entry.not_judged]
+    )
+
+
+def note_lines(entries: Sequence[BenchmarkEntry]) -> list[str]:
+    """What was asked for and had no effect on loads: one line per note, with its benchmarks."""
+    return _grouped(
+        entries, lambda entry: entry.load.settings.get("notes", ()) if entry.load else ()
+    )
 
 
 def problem_lines(entries: Sequence[BenchmarkEntry]) -> list[str]:
@@ -87,6 +91,17 @@ def short_names(entries: Sequence[BenchmarkEntry]) -> list[str]:
         tests = functions
     several = len(set(tests)) > 1
     return [_name(test, entry, several) for test, entry in zip(tests, entries, strict=True)]
+
+
+def _grouped(
+    entries: Sequence[BenchmarkEntry], texts: Callable[[BenchmarkEntry], Iterable[str]]
+) -> list[str]:
+    """Each text once, followed by the benchmarks that it is about."""
+    concerned: dict[str, list[str]] = {}
+    for name, entry in zip(short_names(entries), entries, strict=True):
+        for text in texts(entry):
+            concerned.setdefault(text, []).append(name)
+    return [f"{text} ({_enumerate(benchmarks)})" for text, benchmarks in concerned.items()]
 
 
 def _name(test: str, entry: BenchmarkEntry, several: bool) -> str:

@@ -9,7 +9,7 @@ from importlib import import_module
 
 import pytest
 
-from pytest_aibench.datasets import registry
+from pytest_aibench.datasets import base
 
 TINY = """
 import numpy as np
@@ -49,12 +49,13 @@ def project(
     temporary = str(tmp_path_factory.mktemp("temporary"))
     monkeypatch.setenv("TMPDIR", temporary)
     monkeypatch.setattr(tempfile, "tempdir", temporary)
+    monkeypatch.setenv("XDG_DATA_HOME", temporary)
     for name in [name for name in os.environ if name.startswith("AIBENCH_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AIBENCH_DEVICE", "cpu")
     monkeypatch.setenv("AIBENCH_EFFORT", "quick")
     monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in _WITHOUT))
-    monkeypatch.setattr(registry, "_LOADERS", dict(registry._LOADERS))
+    monkeypatch.setattr(base, "_LOADERS", dict(base._LOADERS))
     pytester.makepyfile(tiny=TINY)
     pytester.makeconftest("import tiny")
     return pytester

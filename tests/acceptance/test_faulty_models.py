@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pytest_aibench.results.store import list_runs
+from tests.records import stored_files
 
 HEADER = """
 import time
@@ -46,7 +46,7 @@ def test_faulty(loadgen, dataset):
 
 
 def verdicts(project: pytest.Pytester) -> list[str]:
-    (path,) = list_runs(project.path / ".aibench")
+    (path,) = stored_files(project.path / ".aibench")
     return [entry["verdict"] for entry in json.loads(path.read_text())["benchmarks"]]
 
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from pytest_aibench.results.store import list_runs
+from tests.records import stored_files
 
 FEW = """
 import time
@@ -43,7 +43,7 @@ def test_the_policy_decides(
     project.makepyfile(FEW)
     result = project.runpytest(f"--aibench-inconclusive={policy}")
     result.assert_outcomes(**outcomes)
-    (path,) = list_runs(project.path / ".aibench")
+    (path,) = stored_files(project.path / ".aibench")
     entries = json.loads(path.read_text())["benchmarks"]
     assert [entry["verdict"] for entry in entries] == ["inconclusive"] * 2
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_aibench.results.store import list_runs
+from tests.records import stored_files
 
 BENCHMARK = """
 from pathlib import Path
@@ -77,7 +77,7 @@ def _wait_for(path: Path) -> None:
 
 
 def record(project: pytest.Pytester) -> Any:
-    (path,) = list_runs(project.path / ".aibench")
+    (path,) = stored_files(project.path / ".aibench")
     return json.loads(path.read_text())
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from pytest_aibench.options import Settings, read_settings
@@ -35,7 +33,7 @@ def test_command_line_goes_before_environment_before_ini_file(
     bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     flag, environment, ini, default = VALUES[name]
-    expected = {key: Path(bare.path, key) if name == "store" else key for key in VALUES[name]}
+    expected = {key: str(bare.path / key) if name == "store" else key for key in VALUES[name]}
 
     assert getattr(settings(bare), name) == expected[default]
     bare.makeini(f"[pytest]\naibench_{name} = {ini}")
@@ -76,7 +74,7 @@ def test_ini_options_may_stand_in_pyproject(bare: pytest.Pytester) -> None:
 
 def test_the_store_is_relative_to_the_root_folder(bare: pytest.Pytester) -> None:
     bare.makeini("[pytest]\naibench_store = records")
-    assert settings(bare, str(bare.mkdir("sub"))).store == bare.path / "records"
+    assert settings(bare, str(bare.mkdir("sub"))).store == str(bare.path / "records")
 
 
 def test_help_names_all_options(bare: pytest.Pytester) -> None:
@@ -89,7 +87,7 @@ def test_help_names_all_options(bare: pytest.Pytester) -> None:
             "  --aibench-precision=SPEC",
             "  --aibench-scale=SCALE",
             "  --aibench-effort=EFFORT",
-            "  --aibench-store=DIR *",
+            "  --aibench-store=PLACE",
             "  --aibench-inconclusive=POLICY",
             "  --aibench-no-store *",
             "  --device=SPEC *the same as --aibench-device",

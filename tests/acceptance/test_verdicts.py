@@ -123,7 +123,10 @@ def test_a_benchmark_whose_bounds_all_do_not_apply_fails(project: pytest.Pyteste
     result = project.runpytest()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["*.py:8: nothing is judged here: require a figure that this benchmark measures"]
+        [
+            "*.py:8: nothing is judged here (offline is one query: its latency is the length of "
+            "the run; judge throughput): require a figure that this benchmark measures"
+        ]
     )
 
 
