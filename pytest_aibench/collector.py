@@ -130,11 +130,17 @@ class Collector:
         gatekeeper = session_of(self._config).gatekeeper
         if gatekeeper is None:
             return
+        from pytest_aibench.errors import UserError
         from pytest_aibench.report.comparison import gate_lines
 
-        report = gatekeeper.report(run)
-        self._compared = list(gate_lines(report, shutil.get_terminal_size().columns))
-        if report.suite_regressed and session.exitstatus == pytest.ExitCode.OK:
+        try:
+            report = gatekeeper.report(run)
+        except UserError as error:  # a comparison that was asked for and not made is not green
+            self._compared, is_worse = [f"not compared: {error}"], True
+        else:
+            self._compared = list(gate_lines(report, shutil.get_terminal_size().columns))
+            is_worse = report.suite_regressed
+        if is_worse and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _calibrate(self, run: Run) -> None:

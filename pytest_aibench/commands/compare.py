@@ -90,11 +90,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def _index(parsed: argparse.Namespace) -> Iterator[tuple[Store, Index]]:
-    from pytest_aibench.results.index import Index
+    from pytest_aibench.commands.store import open_index
     from pytest_aibench.results.locations import open_store
 
     store = open_store(parsed.store)
-    with Index.opened(store) as index:
+    with open_index(store) as index:
         yield store, index
 
 

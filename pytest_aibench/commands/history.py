@@ -34,14 +34,14 @@ def add_history_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_history(parsed: argparse.Namespace) -> int:
     """Print when figures changed, by how much, and what else changed then."""
+    from pytest_aibench.commands.store import open_index
     from pytest_aibench.regression.change_points import change_points
     from pytest_aibench.regression.gate import may_gate
-    from pytest_aibench.results.index import Index
     from pytest_aibench.results.locations import open_store
 
     if parsed.last < 1:
         raise UserError(f"--last {parsed.last}: give 1 or more runs")
-    with Index.opened(open_store(parsed.store)) as index:
+    with open_index(open_store(parsed.store)) as index:
         if not index.n_runs:
             raise UserError(f"no records in {parsed.store}: run benchmarks first, or name --store")
         keys = _matching(index.series(), parsed.benchmark, parsed.metric or "*")

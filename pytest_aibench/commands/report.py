@@ -53,14 +53,14 @@ def run(parsed: argparse.Namespace) -> int:
         UserError: There are no records, fewer than one run is asked for, or the file system
             refuses.
     """
+    from pytest_aibench.commands.store import open_index
     from pytest_aibench.report.page import render
-    from pytest_aibench.results.index import Index
     from pytest_aibench.results.locations import open_store
 
     if parsed.last < 1:
         raise UserError(f"--last {parsed.last} leaves nothing to show: give 1 or more")
     store = open_store(parsed.store)
-    with Index.opened(store) as index:
+    with open_index(store) as index:
         page = gather(store, index, parsed.title, parsed.last)
     if not page.histories:
         raise UserError(

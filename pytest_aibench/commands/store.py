@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
@@ -15,6 +16,7 @@ from pytest_aibench.commands import add_store
 from pytest_aibench.errors import UserError
 
 if TYPE_CHECKING:
+    from pytest_aibench.results.index import Index
     from pytest_aibench.results.locations import Store
 
 KEEP_DAYS = 90
@@ -47,19 +49,25 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_index(parsed: argparse.Namespace) -> int:
     """Recover what killed sessions left, take in new records, and name those left out."""
-    from pytest_aibench.results.index import Index
     from pytest_aibench.results.locations import open_store
     from pytest_aibench.results.partial import recover
 
     store = open_store(parsed.store)
     for line in recover(store):
         print(line)
-    bar = partial(show_progress, started_s=time.monotonic())
-    with Index.opened(store, bar, rebuild=parsed.rebuild) as index:
+    with open_index(store, rebuild=parsed.rebuild) as index:
         print(f"{index.n_runs} runs, {len(index.series())} series in {store.location}")
         for why in index.skipped().values():
             print(f"left out: {why}")
     return 0
+
+
+def open_index(store: Store, *, rebuild: bool = False) -> AbstractContextManager[Index]:
+    """The index of a store; a bar shows its progress where many records are new."""
+    from pytest_aibench.results.index import Index
+
+    bar = partial(show_progress, started_s=time.monotonic())
+    return Index.opened(store, bar, rebuild=rebuild)
 
 
 def add_push_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from pytest_aibench.cli import main
+from pytest_aibench.errors import UserError
+from pytest_aibench.gatekeeper import Gatekeeper
 from pytest_aibench.results.locations import open_store
 from pytest_aibench.results.schema import Metric, Run
 from pytest_aibench.results.store import new_run_id, read_run, write_run
@@ -226,3 +228,18 @@ def test_everything_slower_at_once_is_told_once(tiny: pytest.Pytester) -> None:
     result = run(tiny, "--aibench-compare")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["all timings on cpu-* moved together: x*, slower; *"])
+
+
+def test_a_comparison_that_cannot_be_made_is_not_green(
+    tiny: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise UserError("cannot use the index: rebuild it")
+
+    monkeypatch.setattr(Gatekeeper, "check", lambda *_: None)
+    monkeypatch.setattr(Gatekeeper, "report", broken)
+    result = run(tiny, "--aibench-compare")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["not compared: cannot use the index: rebuild it"])
+    assert "INTERNALERROR" not in text(result)
