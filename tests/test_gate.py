@@ -294,6 +294,17 @@ def test_two_named_runs_are_compared(store: LocalStore, capsys: pytest.CaptureFi
     assert main(["compare", "b", "a"]) == 0
 
 
+def test_named_runs_of_one_ci_run_are_compared(
+    store: LocalStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(store)
+    for number, p50_ms in enumerate((10.0, 12.0)):
+        branch = {"branch": "ab"[number]}
+        write_run(store, run_with(p50_ms, 30 + number, group_id="g", subject=branch))
+    assert main(["compare", "a", "b"]) == 1
+    assert "+20.0 %" in capsys.readouterr().out
+
+
 def test_an_unknown_run_is_named(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
     fill(store, runs=1)
     assert main(["compare", "nonsense"]) == 2
