@@ -150,21 +150,21 @@ def test_whole_milliseconds() -> None:
     assert abs(found - 40) <= 2
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.sampled_from([1e-6, 0.5, 3.0, 1e9]))
 def test_unit_does_not_matter(seed: int, unit: float) -> None:
     values = noisy([100, 103, 100], 25, seed)
     assert places(values) == places(unit * values)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.sampled_from([-700.0, -200.0]))
 def test_origin_does_not_matter_on_its_own_scale(seed: int, shift: float) -> None:
     values = noisy([0, 4, -2], 25, seed)
     assert places(values) == places(values + shift)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000))
 def test_turned_around_the_same_steps_are_found(seed: int) -> None:
     values = noisy([100, 108, 100], 30, seed)
@@ -172,7 +172,7 @@ def test_turned_around_the_same_steps_are_found(seed: int) -> None:
     assert np.abs(np.subtract(places(values), backwards)).max() <= 2
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.integers(1, 120))
 def test_stable_runs_added_remove_no_confirmed_change(seed: int, more: int) -> None:
     values = noisy([100, 106], 40, seed)
@@ -199,7 +199,7 @@ def test_votes_are_placed_by_the_first_who_sees_them() -> None:
     assert agreed({"a": [], "b": [31], "c": [25]}) == {}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(-9, 9), min_size=10, max_size=21), st.sampled_from([0.5, 5.0, 40.0, 200.0])
 )

@@ -297,7 +297,7 @@ def test_what_is_no_file_is_left_out_and_named(store: LocalStore) -> None:
     assert values(store, key_of(run_with(0.0))) == [1.0]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(content=st.binary(max_size=40), cut=st.integers(0, 2000))
 def test_no_content_stops_the_reader(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, cut: int

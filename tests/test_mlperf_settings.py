@@ -131,7 +131,6 @@ def cases(draw: st.DrawFn) -> Case:
 @settings(
     max_examples=4,
     derandomize=True,
-    deadline=None,
     database=None,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),

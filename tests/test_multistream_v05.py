@@ -121,7 +121,7 @@ def test_queries_are_due_at_ticks(latencies_us: list[int], due_us: list[int], in
     assert load.sizes.tolist() == [3] * len(due_us)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(latencies_in_us, st.booleans())
 def test_the_ticks_are_those_of_loadgen(latencies_us: list[int], inline: bool) -> None:
     latencies = [latency * US for latency in latencies_us]

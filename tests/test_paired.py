@@ -168,7 +168,7 @@ def test_the_evidence_is_a_mixture_of_likelihood_ratios() -> None:
     assert row.p == pytest.approx(stats.t.pdf(t, df) / mixture, rel=1e-5)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-0.2, 0.2), min_size=2, max_size=12).filter(lambda d: np.ptp(d) > 1e-3))
 def test_the_interval_excludes_no_change_exactly_when_p_says_so(differences: list[float]) -> None:
     row = compare(np.ones(len(differences)), np.exp(differences))

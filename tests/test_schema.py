@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from pytest_aibench.results.schema import (
     SCHEMA,
@@ -25,7 +25,7 @@ from pytest_aibench.results.schema import (
 from tests.records import RUNS, benchmark, run_of
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
-ANY_RUN = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ANY_RUN = settings(max_examples=40)
 
 
 @ANY_RUN

@@ -42,7 +42,7 @@ def test_round_trip_under_a_dated_path(tmp_path: Path) -> None:
     assert stored_files(tmp_path / "store") == [path]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(RUNS)
 def test_any_run_is_read_as_it_was_written(tmp_path_factory: Any, run: Run) -> None:
     root = tmp_path_factory.mktemp("store")
