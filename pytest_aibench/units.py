@@ -26,6 +26,7 @@ _UNITS: dict[str, tuple[float, str]] = {
     "tokens/s": (1.0, "tokens/s"),
     "streams": (1.0, "streams"),
     "x": (1.0, "x"),
+    "dB": (1.0, "dB"),
     "J": (1.0, "J"),
     "B": (1.0, "B"),
     "KiB": (1024.0, "B"),

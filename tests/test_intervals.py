@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_aibench.errors import UserError
-from pytest_aibench.quality.metrics import mean_interval, wilson
+from pytest_aibench.quality.metrics import jackknife_interval, mean_interval, wilson
 
 
 # Newcombe, Statistics in Medicine 17, 1998, table I, method 3 (score, no continuity correction).
@@ -72,3 +73,48 @@ def test_mean_interval_coverage_in_simulation() -> None:
     intervals = [mean_interval(rng.beta(8, 2, size=15)) for _ in range(100)]
     covered = np.mean([low <= 0.8 <= high for low, high in intervals])
     assert 0.9 <= covered <= 0.99
+
+
+def ratio(rows: npt.NDArray[np.float64]) -> float:
+    return float(rows[:, 0].sum() / rows[:, 1].sum())
+
+
+def mean(rows: npt.NDArray[np.float64]) -> float:
+    return float(rows.mean())
+
+
+@pytest.mark.parametrize("n", [2, 15, 200])
+def test_jackknife_of_a_mean_is_students_interval(n: int) -> None:
+    from scipy.stats import t
+
+    scores = np.random.default_rng(4).normal(size=n)
+    expected = t.interval(0.95, n - 1, scores.mean(), scores.std(ddof=1) / np.sqrt(n))
+    assert jackknife_interval(scores, mean) == pytest.approx(tuple(expected))
+
+
+def test_jackknife_leaves_out_groups_where_there_are_many_rows() -> None:
+    calls = []
+
+    def counted(rows: npt.NDArray[np.float64]) -> float:
+        calls.append(len(rows))
+        return mean(rows)
+
+    scores = np.random.default_rng(5).normal(size=1000)
+    low, high = jackknife_interval(scores, counted)
+    assert calls == [995] * 200 + [1000]
+    assert high - low == pytest.approx(2 * 1.96 * scores.std() / np.sqrt(1000), rel=0.1)
+
+
+def test_jackknife_coverage_of_a_ratio_in_simulation() -> None:
+    rng = np.random.default_rng(22)
+    covered = []
+    for _ in range(300):
+        words = rng.integers(1, 20, size=40)
+        low, high = jackknife_interval(np.column_stack((rng.binomial(words, 0.2), words)), ratio)
+        covered.append(low <= 0.2 <= high)
+    assert 0.91 <= np.mean(covered) <= 0.98
+
+
+def test_jackknife_needs_two_rows() -> None:
+    with pytest.raises(UserError, match="a figure of 1 samples has no interval: give at least 2"):
+        jackknife_interval(np.array([0.5]), mean)

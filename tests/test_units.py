@@ -15,7 +15,7 @@ from pytest_aibench.units import (
     parse_quantity,
 )
 
-UNITS = ["", "s", "B", "J", "samples/s", "queries/s", "tokens/s"]
+UNITS = ["", "s", "B", "J", "dB", "samples/s", "queries/s", "tokens/s"]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_parse_quantity(text: str | float, value: float, unit: str) -> None:
         (
             "5 parsec",
             "unknown unit 'parsec' in '5 parsec': use one of %, ns, us, µs, ms, s, min, "
-            "samples/s, queries/s, tokens/s, streams, x, J, B, KiB, MiB, GiB",
+            "samples/s, queries/s, tokens/s, streams, x, dB, J, B, KiB, MiB, GiB",
         ),
         ("1e999 s", "the quantity '1e999 s' is not finite: write a number like 0.97 or '15 ms'"),
         (

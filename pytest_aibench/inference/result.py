@@ -25,7 +25,7 @@ from pytest_aibench.loadgen.token_figures import (
     token_estimate,
 )
 from pytest_aibench.outcome import LookUp, Outcome, Required, judge_all
-from pytest_aibench.quality.metrics import metric, metric_names
+from pytest_aibench.quality.metrics import metric, metric_names, per_sample
 from pytest_aibench.scenarios import Scenario
 from pytest_aibench.units import TIME
 
@@ -47,8 +47,7 @@ class Answers:
 
     def scores(self, name: str) -> npt.NDArray[np.float64]:
         """Per-sample scores under a metric, shape (n_samples,)."""
-        outputs = [self.by_index[index] for index in range(len(self.dataset))]
-        return metric(name).scores(outputs, self.dataset.references)
+        return per_sample(self._scored(name))
 
     def quality(self, name: str) -> Estimate:
         """A quality metric with its interval; without a value when samples were not answered."""
@@ -56,7 +55,11 @@ class Answers:
         if missing:
             why = f"{missing} of {len(self.dataset)} samples were not answered"
             return Estimate(value=None, n=len(self.by_index), by_value=True, why_open=why)
-        return metric(name).estimate(self.scores(name))
+        return metric(name).estimate(self._scored(name))
+
+    def _scored(self, name: str) -> npt.NDArray[np.float64]:
+        outputs = [self.by_index[index] for index in range(len(self.dataset))]
+        return metric(name).scores(outputs, self.dataset.references)
 
 
 def quality_reference(

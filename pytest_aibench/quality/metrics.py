@@ -1,10 +1,15 @@
-"""Quality metrics by name: a score for every sample, and one figure with its interval."""
+"""Quality metrics by name: a score for every sample, and one figure with its interval.
+
+This module holds what a metric is, those of ranked answers, and the intervals. Those of `text` and
+of `vision` are imported when one of them is asked for.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from statistics import NormalDist
 from typing import Any, Literal, Protocol
 
@@ -17,6 +22,7 @@ from pytest_aibench.units import RATIO
 
 Better = Literal["higher", "lower"]
 Scores = npt.NDArray[np.float64]
+Measure = Callable[[Sequence[Any], npt.NDArray[Any]], Scores]
 
 
 class QualityMetric(Protocol):
@@ -37,11 +43,183 @@ class QualityMetric(Protocol):
     def scores(self, outputs: Sequence[Any], references: npt.NDArray[Any]) -> Scores:
         """Score each sample, shape (n_samples,); NaN where an output cannot be scored.
 
-        They are kept for each sample, so that two models can be compared pairwise.
+        They are kept for each sample, so that two models can be compared pairwise. Where the
+        figure is not their mean the shape is (n_samples, 1 + k): behind its score, each sample
+        has the k statistics that the figure is computed from.
         """
 
     def estimate(self, scores: Scores) -> Estimate:
         """The figure over all samples; without a value when it could not be measured."""
+
+
+def per_sample(scores: Scores) -> Scores:
+    """The samples' own scores, shape (n_samples,), without what else the figure needs."""
+    return scores if scores.ndim == 1 else scores[:, 0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanMetric:
+    """A figure that is the mean of the samples' scores; the interval is bootstrapped.
+
+    Attributes:
+        measure: Scores of all outputs, shape (n_samples,); see `each`.
+    """
+
+    name: str
+    measure: Measure
+    better: Better = "higher"
+    unit: str = RATIO
+
+    def scores(self, outputs: Sequence[Any], references: npt.NDArray[Any]) -> Scores:
+        """Score each sample; NaN where its output holds a NaN.
+
+        Raises:
+            UserError: Outputs and references differ in number, or an output is of a wrong kind.
+        """
+        return _measured(self, outputs, references)
+
+    def estimate(self, scores: Scores) -> Estimate:
+        """Their mean, with a two-sided interval of two 99 % sides."""
+        return _estimate(scores, self.unit, _mean, mean_interval)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusMetric:
+    """A figure of all samples together, like BLEU; the interval is the jackknife's.
+
+    A sample's own score is the figure of that sample alone.
+
+    Attributes:
+        measure: Statistics of all outputs, shape (n_samples, k); see `each`.
+        figure: Figure of the statistics of at least one sample.
+        limits: The least and the greatest figure there can be.
+    """
+
+    name: str
+    measure: Measure
+    figure: Callable[[Scores], float]
+    better: Better = "higher"
+    unit: str = RATIO
+    limits: tuple[float, float] = (0.0, 1.0)
+
+    def scores(self, outputs: Sequence[Any], references: npt.NDArray[Any]) -> Scores:
+        """Own score and statistics of each sample; NaN where its output holds a NaN.
+
+        Raises:
+            UserError: Outputs and references differ in number, or an output is of a wrong kind.
+        """
+        statistics = _measured(self, outputs, references)
+        if statistics.ndim == 1:
+            return statistics
+        answered = ~np.isnan(statistics).any(axis=1)
+        own = np.full(len(statistics), np.nan)
+        own[answered] = [self.figure(row[np.newaxis]) for row in statistics[answered]]
+        return np.column_stack((own, statistics))
+
+    def estimate(self, scores: Scores) -> Estimate:
+        """The figure of all samples, with a two-sided interval of two 99 % sides."""
+        return _estimate(scores, self.unit, self._of_rows, self._interval)
+
+    def _of_rows(self, scores: Scores) -> float:
+        return self.figure(scores[:, 1:])
+
+    def _interval(self, scores: Scores, confidence: float) -> tuple[float, float]:
+        low, high = jackknife_interval(scores, self._of_rows, confidence)
+        least, greatest = self.limits
+        return max(least, low), min(greatest, high)
+
+
+def each(score: Callable[[Any, Any], float | Sequence[float] | Scores]) -> Measure:
+    """Measure each sample by itself: ``score(output, reference)`` gives a number, or k of them.
+
+    It is not asked about an output that is None or holds a NaN: that sample's row is NaN.
+    """
+
+    def measure(outputs: Sequence[Any], references: npt.NDArray[Any]) -> Scores:
+        answered = np.array([not _holds_nan(output) for output in outputs], dtype=np.bool_)
+        rows = np.array(
+            [_scored(score, outputs, references, i) for i in np.flatnonzero(answered).tolist()],
+            dtype=np.float64,
+        )
+        scores = np.full((len(outputs), *rows.shape[1:]), np.nan)
+        scores[answered] = rows
+        return scores
+
+    return measure
+
+
+def mean_of_ratios(statistics: Scores) -> float:
+    """Mean over classes of a ratio of sums over samples, where there is something to count.
+
+    The first half of the statistics are the classes' numerators, the second their denominators.
+    """
+    numerators, denominators = np.split(statistics.sum(axis=0), 2)
+    counted = denominators > 0
+    return float(np.mean(numerators[counted] / denominators[counted]))
+
+
+def _scored(
+    score: Callable[[Any, Any], Any], outputs: Sequence[Any], references: Any, sample: int
+) -> Any:
+    try:
+        return score(outputs[sample], references[sample])
+    except UserError as error:
+        raise UserError(f"sample {sample}: {error}") from None
+
+
+def _holds_nan(output: Any) -> bool:
+    try:
+        values = np.asarray(output)
+    except ValueError:  # arrays of several shapes: not one that a metric takes
+        return False
+    return output is None or (values.dtype.kind in "fc" and bool(np.isnan(values).any()))
+
+
+def _measured(
+    metric: MeanMetric | CorpusMetric, outputs: Sequence[Any], references: npt.NDArray[Any]
+) -> Scores:
+    _check_number(metric.name, outputs, references)
+    try:
+        return metric.measure(outputs, references)
+    except UserError as error:
+        raise UserError(f"{metric.name}: {error}") from None
+
+
+def _check_number(name: str, outputs: Sequence[Any], references: npt.NDArray[Any]) -> None:
+    if len(outputs) != len(references):
+        raise UserError(
+            f"{name}: {len(outputs)} outputs for {len(references)} references: "
+            "return one output for each sample"
+        )
+
+
+def _estimate(
+    scores: Scores,
+    unit: str,
+    figure: Callable[[Scores], float],
+    interval: Callable[[Scores, float], tuple[float, float]],
+) -> Estimate:
+    """Quality targets are judged by the value, as MLPerf does."""
+    n = len(scores)
+    missing = np.flatnonzero(~np.isfinite(per_sample(scores)))
+    if n == 0 or len(missing) > 0:
+        why = (
+            f"{len(missing)} of {n} outputs are not numbers, "
+            f"the first is that of sample {missing[0]}"
+            if len(missing)
+            else "no sample was scored"
+        )
+        return Estimate(value=None, unit=unit, n=n, by_value=True, why_open=why)
+    value = figure(scores)
+    try:
+        low, high = interval(scores, 2 * CONFIDENCE - 1)
+    except UserError as too_few:
+        return Estimate(value=value, unit=unit, n=n, by_value=True, why_open=str(too_few))
+    return Estimate(value=value, low=low, high=high, unit=unit, n=n, by_value=True)
+
+
+def _mean(scores: Scores) -> float:
+    return float(scores.mean())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,38 +243,13 @@ class TopK:
             UserError: Outputs and references differ in number, or an output is neither a class
                 index nor a vector that has a score for its class and more than k classes.
         """
-        if len(outputs) != len(references):
-            raise UserError(
-                f"{self.name}: {len(outputs)} outputs for {len(references)} references: "
-                "return one output for each sample"
-            )
+        _check_number(self.name, outputs, references)
         pairs = enumerate(zip(outputs, references, strict=True))
         return np.array([self._hit(*pair, sample) for sample, pair in pairs], dtype=np.float64)
 
     def estimate(self, scores: Scores) -> Estimate:
-        """Share of right answers, with a two-sided interval of two 99 % sides.
-
-        Quality targets are judged by the value, as MLPerf does.
-        """
-        missing = np.flatnonzero(np.isnan(scores))
-        if len(scores) == 0 or len(missing) > 0:
-            why = (
-                f"{len(missing)} of {len(scores)} outputs are not numbers, "
-                f"the first is that of sample {missing[0]}"
-                if len(missing)
-                else "no sample was scored"
-            )
-            return Estimate(value=None, unit=self.unit, n=len(scores), by_value=True, why_open=why)
-        correct = int(scores.sum())
-        low, high = wilson(correct, len(scores), 2 * CONFIDENCE - 1)
-        return Estimate(
-            value=correct / len(scores),
-            low=low,
-            high=high,
-            unit=self.unit,
-            n=len(scores),
-            by_value=True,
-        )
+        """Share of right answers, with a two-sided interval of two 99 % sides."""
+        return _estimate(scores, self.unit, _mean, _share_interval)
 
     def _hit(self, output: Any, reference: int, sample: int) -> float:
         answer = self._as_array(output, sample)
@@ -125,7 +278,74 @@ class TopK:
         return answer
 
 
+def _share_interval(scores: Scores, confidence: float) -> tuple[float, float]:
+    return wilson(int(scores.sum()), len(scores), confidence)
+
+
+def precision(k: int) -> Measure:
+    """Share of a sample's first ``k`` answers that are relevant.
+
+    An output holds ids, best first (integers), or a score for every id (floats); a reference the
+    relevant ids, padded with -1. Ties of scores count against the model.
+    """
+
+    def score(output: Any, reference: Any) -> float:
+        return float(_relevant_answers(output, reference, k).sum() / k)
+
+    return each(score)
+
+
+def ndcg(k: int) -> Measure:
+    """Discounted gain of a sample's first ``k`` answers, as a share of the best there could be.
+
+    A relevant answer at rank r gains 1 / log2(r + 1) (Järvelin and Kekäläinen, ACM TOIS 20, 2002).
+    Outputs and references are those of `precision`.
+    """
+
+    def score(output: Any, reference: Any) -> float:
+        gains = 1 / np.log2(np.arange(k) + 2)
+        relevant = np.count_nonzero(np.atleast_1d(reference) >= 0)
+        hits = _relevant_answers(output, reference, k)
+        return float(hits @ gains[: len(hits)] / gains[:relevant].sum())
+
+    return each(score)
+
+
+def _relevant_answers(output: Any, reference: Any, k: int) -> npt.NDArray[np.bool_]:
+    """Which of the first k answers are relevant."""
+    answer, ids = np.asarray(output), np.atleast_1d(reference)
+    if answer.ndim != 1 or answer.dtype.kind not in "iuf" or len(answer) < k:
+        raise UserError(
+            f"the output has shape {answer.shape} and type {answer.dtype}: return at least {k} "
+            "ids, best first, or a score for every id"
+        )
+    relevant = ids[ids >= 0]
+    if len(relevant) == 0:
+        raise UserError("the reference has no relevant id: leave the sample out")
+    if answer.dtype.kind == "f":
+        answer = np.lexsort((np.isin(np.arange(len(answer)), relevant), -answer))
+    return np.isin(answer[:k], relevant)
+
+
 _METRICS: dict[str, QualityMetric] = {}
+
+_TEXT = ("bleu", "perplexity", "rougeL", "token_accuracy", "wer")
+_VISION = (
+    "class_accuracy",
+    "map50",
+    "mean_iou",
+    "ms_ssim",
+    "mse",
+    "pixel_accuracy",
+    "psnr",
+    "sliced_wasserstein",
+    "verification_accuracy",
+    "voxel_iou",
+)
+_MODULES = {
+    **dict.fromkeys(_TEXT, "pytest_aibench.quality.text"),
+    **dict.fromkeys(_VISION, "pytest_aibench.quality.vision"),
+}
 
 
 def register(metric: QualityMetric) -> None:
@@ -139,6 +359,9 @@ def metric(name: str) -> QualityMetric:
     Raises:
         UserError: There is no such metric.
     """
+    if name not in _METRICS and name in _MODULES:
+        for built_in in import_module(_MODULES[name]).METRICS:
+            _METRICS.setdefault(built_in.name, built_in)
     if name not in _METRICS:
         known = ", ".join(metric_names())
         raise UserError(f"unknown quality metric {name!r}: use one of {known}, or register yours")
@@ -147,7 +370,7 @@ def metric(name: str) -> QualityMetric:
 
 def metric_names() -> tuple[str, ...]:
     """The metrics there are, sorted."""
-    return tuple(sorted(_METRICS))
+    return tuple(sorted({*_METRICS, *_MODULES}))
 
 
 def meets(metric: QualityMetric, estimate: Estimate, target: float) -> bool:
@@ -159,9 +382,13 @@ def meets(metric: QualityMetric, estimate: Estimate, target: float) -> bool:
 
 register(TopK(name="top1", k=1))
 register(TopK(name="top5", k=5))
+register(TopK(name="hr10", k=10))
+register(MeanMetric(name="precision_at_10", measure=precision(10)))
+register(MeanMetric(name="ndcg10", measure=ndcg(10)))
 
 
 _RESAMPLES = 2000
+_GROUPS = 200
 
 
 def wilson(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -191,13 +418,39 @@ def mean_interval(
     Raises:
         UserError: There are fewer than two scores.
     """
-    from scipy.stats import norm, t
+    from scipy.special import ndtr, stdtrit
 
     n = len(scores)
     if n < 2:
         raise UserError(f"a mean of {n} scores has no interval: give at least 2")
     rng = np.random.default_rng(seed)
     means = [scores[rng.integers(n, size=n)].mean() for _ in range(_RESAMPLES)]
-    tail = norm.cdf(math.sqrt(n / (n - 1)) * t.ppf((1 - confidence) / 2, n - 1))
+    tail = ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 - confidence) / 2))
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def jackknife_interval(
+    rows: Scores, figure: Callable[[Scores], float], confidence: float = 0.95
+) -> tuple[float, float]:
+    """Two-sided interval of a figure of all rows, from what it is without some of them.
+
+    The figure, plus and minus its jackknife standard error times Student's t (Tukey, Annals of
+    Mathematical Statistics 29, 1958). Above 200 rows groups of them are left out instead of single
+    ones, so a figure that is dear, like average precision, is computed 200 times at most.
+
+    Raises:
+        UserError: There are fewer than two rows.
+    """
+    from scipy.special import stdtrit
+
+    n = len(rows)
+    if n < 2:
+        raise UserError(f"a figure of {n} samples has no interval: give at least 2")
+    n_groups = min(n, _GROUPS)
+    group = np.arange(n) % n_groups
+    without = np.array([figure(rows[group != left_out]) for left_out in range(n_groups)])
+    error = math.sqrt((n_groups - 1) * without.var())
+    half_width = stdtrit(n_groups - 1, (1 + confidence) / 2) * error
+    value = figure(rows)
+    return float(value - half_width), float(value + half_width)
