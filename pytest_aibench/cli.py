@@ -12,6 +12,7 @@ from pytest_aibench.commands import (
     ab,
     add_store,
     compare,
+    data,
     doctor,
     environment,
     exchange,
@@ -123,6 +124,11 @@ COMMANDS = {
         "compare runs: what changed, and by how much",
         compare.add_compare_arguments,
         compare.run_compare,
+    ),
+    "data": Command(
+        "list data sets, and fetch what they are read from",
+        data.add_arguments,
+        data.run,
     ),
     "doctor": Command(
         "say what disturbs measurements on this machine",

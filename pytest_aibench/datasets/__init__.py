@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from pytest_aibench.datasets.base import Dataset, get, register
+from pytest_aibench.datasets.base import Dataset, get, register, registered
+from pytest_aibench.datasets.carriers import Carrier, DataAbsent, cached_arrays
 
-__all__ = ["Dataset", "get", "register"]
+__all__ = [
+    "Carrier",
+    "DataAbsent",
+    "Dataset",
+    "cached_arrays",
+    "get",
+    "register",
+    "registered",
+]

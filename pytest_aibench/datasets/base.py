@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pytest_aibench.datasets.carriers import Carrier, DataAbsent
 from pytest_aibench.errors import UserError
 
 
@@ -51,27 +52,44 @@ Loader = Callable[[str], Dataset]
 
 SPLITS = ("train", "test")
 
-_LOADERS: dict[str, Loader] = {}
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    load: Loader
+    carriers: tuple[Carrier, ...]
 
 
-def register(name: str) -> Callable[[Loader], Loader]:
+_LOADERS: dict[str, _Registered] = {}
+
+
+def register(name: str, *, carriers: Sequence[Carrier] = ()) -> Callable[[Loader], Loader]:
     """Decorate a loader, ``split -> Dataset``, to make its data set known by name.
 
     The loader is called with ``train`` or ``test``, once for each in a process. A later loader of
     the same name takes the place of the earlier one, as a later fixture does.
+
+    Args:
+        name: Name of the data set.
+        carriers: The archives that the loader reads, so that they can be fetched beforehand.
     """
 
     def add(loader: Loader) -> Loader:
-        _LOADERS[name] = lru_cache(maxsize=None)(loader)
+        _LOADERS[name] = _Registered(lru_cache(maxsize=None)(loader), tuple(carriers))
         return loader
 
     return add
+
+
+def registered() -> dict[str, tuple[Carrier, ...]]:
+    """The names of all data sets, sorted, with the carriers that each needs."""
+    return {name: _LOADERS[name].carriers for name in sorted(_LOADERS)}
 
 
 def get(name: str, split: str = "test") -> Dataset:
     """Load a split of a data set, from memory when this process has loaded it before.
 
     Raises:
+        DataAbsent: A carrier of it is not there and cannot be fetched.
         UserError: There is no such data set or split, or a package it needs is not installed.
     """
     if name not in _LOADERS:
@@ -79,7 +97,12 @@ def get(name: str, split: str = "test") -> Dataset:
         raise UserError(f"unknown data set {name!r}: use one of {known}, or register your own")
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r} of data set {name!r}: use train or test")
-    return _LOADERS[name](split)
+    try:
+        return _LOADERS[name].load(split)
+    except DataAbsent as absent:
+        raise DataAbsent(
+            f"data of {name!r} is absent: run `aibench data fetch {name}` ({absent})"
+        ) from None
 
 
 @register("digits")
