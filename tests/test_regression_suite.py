@@ -161,10 +161,29 @@ def test_a_slow_mode_that_was_seen_before_is_no_regression() -> None:
     assert judged(evidence((150.0,), two_speeds, again=(155.0,))).change is Change.INCONCLUSIVE
 
 
+def test_few_runs_may_not_have_shown_the_slow_mode() -> None:
+    """Two runs are so bad by chance in 1 of 225 only if all of 14 earlier ones are better."""
+    rows = [
+        judged(evidence((value,), (*QUIET[: n - 1], 104.0), again=(value,)))
+        for n, value in ((13, 110.0), (14, 110.0), (13, 210.0))
+    ]
+    changes = [row.change for row in rows]
+    assert changes == [Change.INCONCLUSIVE, Change.REGRESSED, Change.REGRESSED]
+    assert rows[0].reason == (
+        "a re-run shows it too, but 13 earlier runs may not have seen how slow this machine gets: "
+        "it takes 14, or a change that doubles the figure"
+    )
+
+
 def test_of_few_runs_both_must_be_the_worst() -> None:
-    baseline = (*QUIET[:9], 104.0)
+    baseline = (*QUIET[:13], 104.0)
     assert judged(evidence((110.0,), baseline, again=(110.0,))).change is Change.REGRESSED
     assert judged(evidence((110.0,), baseline, again=(104.0,))).change is Change.INCONCLUSIVE
+
+
+def test_of_a_score_few_runs_are_enough() -> None:
+    row = judged(evidence((0.74,), (0.76,) * 8, metric="top1", better="higher", again=(0.74,)))
+    assert row.change is Change.REGRESSED
 
 
 def test_an_outage_in_the_baseline_does_not_blind_the_gate() -> None:

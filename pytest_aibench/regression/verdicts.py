@@ -27,7 +27,10 @@ FALSE_DISCOVERY_RATE = 0.05
 """Expected share of false ones among the flags of a session."""
 
 RANK_ALPHA = 0.005
-"""Highest chance of two runs as bad by their ranks; of few baseline runs they must be the worst."""
+"""Highest chance of two runs as bad by their ranks."""
+
+RANKED_RUNS = math.ceil(RANK_ALPHA**-0.5) - 1
+"""Fewest baseline runs of which two can be so bad by their ranks."""
 
 _ROUNDING = 1e-9
 
@@ -158,7 +161,12 @@ class _Tests:
     @property
     def confirmed(self) -> Flags:
         """The re-run, if there is one, looks worse too, and both look so by rank."""
-        return self.flagged & (self._flags(self.second) | ~self.rerun) & self.worst
+        return self.flagged & (self.repeated | ~self.rerun) & self.worst
+
+    @property
+    def repeated(self) -> Flags:
+        """The re-run looks worse by itself, too."""
+        return self._flags(self.second)
 
     @property
     def regressed(self) -> Flags:
@@ -215,24 +223,26 @@ def _test(figures: Figures, alpha: float) -> _Tests:
         first=first,
         second=second,
         both=both,
-        worst=_are_worst(figures) | np.isnan(second.difference),
+        worst=_are_worst(figures, both.difference) | np.isnan(second.difference),
         alpha=alpha,
     )
 
 
-def _are_worst(figures: Figures) -> Flags:
+def _are_worst(figures: Figures, difference: Floats) -> Flags:
     """Whether candidate and re-run lie among the worst runs of the baseline.
 
     A machine with two speeds, of which the slow one lasts for minutes, defeats a test that takes
     runs for normal and independent; it does not defeat this one as long as both were seen before.
+    Fewer than `RANKED_RUNS` may not have shown the slow one: a timing then has to double.
     """
     runs = count(figures.baseline).astype(np.float64)
     ranks = np.ones(len(runs))
     for value in np.hstack([figures.candidate, figures.again]).T:
         as_bad = np.count_nonzero(figures.baseline >= value[:, None], axis=1)
         ranks *= np.where(np.isnan(value), 1.0, (1 + as_bad) / (1 + runs))
-    least = (1 + runs) ** -2.0
-    return ranks <= np.maximum(RANK_ALPHA, least * (1 + _ROUNDING))
+    worst_of_all = ranks <= (1 + runs) ** -2.0 * (1 + _ROUNDING)
+    timing = np.array([e.kind.timing for e in figures.evidence], np.bool_)
+    return (ranks <= RANK_ALPHA) | worst_of_all & (~timing | (difference > math.log1p(LOOSE_RATIO)))
 
 
 def _spread(figures: Figures, alpha: float) -> Spread:
@@ -273,6 +283,7 @@ class _Row:
     flagged: bool
     confirmed: bool
     rerun: bool
+    repeated: bool
     regressed: bool
     improved: bool
 
@@ -304,6 +315,7 @@ def _rows(tests: _Tests) -> list[_Row]:
         "flagged": tests.flagged,
         "confirmed": tests.confirmed,
         "rerun": tests.rerun,
+        "repeated": tests.repeated,
         "regressed": tests.regressed,
         "improved": tests.mirrored().regressed,
     }
@@ -352,10 +364,20 @@ def _reason(evidence: Evidence, row: _Row) -> str:
     if row.change is Change.NOT_WORSE:
         return f"a worsening by {floor} is excluded"
     if row.flagged and not row.confirmed:
-        return "a re-run does not confirm it"
+        return _why_unconfirmed(evidence, row)
     if row.flagged:
         return f"p = {row.p:.1g} may be chance among so many tests: run it again"
     return f"a worsening by {floor} is not excluded: {_remedy(evidence, row)}"
+
+
+def _why_unconfirmed(evidence: Evidence, row: _Row) -> str:
+    runs = len(evidence.baseline)
+    if not row.repeated or runs >= RANKED_RUNS:
+        return "a re-run does not confirm it"
+    return (
+        f"a re-run shows it too, but {runs} earlier runs may not have seen how slow this machine "
+        f"gets: it takes {RANKED_RUNS}, or a change that doubles the figure"
+    )
 
 
 def _remedy(evidence: Evidence, row: _Row) -> str:
