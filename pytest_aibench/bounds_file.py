@@ -253,7 +253,8 @@ def _better(name: str, unit: str) -> str:
 
     if name in metric_names():
         return metric(name).better
-    return "lower" if unit == TIME or "_to_quality" in name else "higher"
+    is_cost = unit == TIME or "_to_quality" in name or name.startswith("variation")
+    return "lower" if is_cost else "higher"
 
 
 def _judged(estimate: Estimate, better: str) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from pytest_aibench.results.schema import (
     ProbeEntry,
 )
 from pytest_aibench.telemetry.watch import Window
+from pytest_aibench.training.convergence import END_CONFIDENCE
 from pytest_aibench.training.runner import TrainingRun
 
 SHORTEST_ENERGY_S = 1.0
@@ -83,18 +85,23 @@ def _quality_fields(answers: Answers, outcome: Outcome) -> dict[str, Any]:
 def training_fields(run: TrainingRun, outcome: Outcome) -> dict[str, Any]:
     """Fields of a benchmark's entry that a training fills."""
     result, task = run.result, run.task
+    first, *others = run.entries()
+    variation = _metric(result.estimate("variation"), "lower", confidence=END_CONFIDENCE)
     figures = {
         result.metric: _metric(result.quality, metric(result.metric).better),
         "time_to_quality_s": _metric(result.estimate("time_to_quality"), "lower"),
         "epochs_to_quality": _metric(result.estimate("epochs_to_quality"), "lower"),
         "steps_to_quality": _metric(result.estimate("steps_to_quality"), "lower"),
+        "variation": variation,
+        "variation_population": _metric(result.estimate("variation_population"), "lower"),
         "s_per_step": _metric(result.estimate("time_per_step"), "lower"),
         "throughput_samples_per_s": _metric(result.estimate("throughput"), "higher"),
     }
     return {
         "kind": "training",
         "dataset": _dataset_entry(datasets.get(task.dataset, "test")),
-        "training": result.entry(),
+        "training": first,
+        "other_seeds": others,
         "metrics": figures,
         "provenance": dict(task.provenance),
     }
@@ -106,7 +113,7 @@ def load_window(result: LoadResult | PeakRun | TrainingRun) -> Window | None:
         begin_s = result.load.begin_ns / 1e9
         return begin_s, begin_s + result.load.duration_s
     if isinstance(result, TrainingRun):
-        return result.ended_s - result.result.duration_s, result.ended_s
+        return result.result.window
     return None
 
 
@@ -115,16 +122,19 @@ def energy_metrics(
 ) -> dict[str, Metric]:
     """The device's energy for a training, or for each sample of a load, where it was measured.
 
-    The readings cover a little less than the load, so it is their mean power times its duration.
+    The readings cover a little less than the load, and of several trainings also what lies between
+    them, so it is their mean power times the duration: of a load, or of trainings on average.
     """
-    window, covered_s = load_window(result), telemetry.get("covered_s", 0.0)
-    if window is None or "energy_j" not in telemetry or covered_s < SHORTEST_ENERGY_S:
+    covered_s = telemetry.get("covered_s", 0.0)
+    too_short = "energy_j" not in telemetry or covered_s < SHORTEST_ENERGY_S
+    if too_short or isinstance(result, PeakRun):
         return {}
-    energy_j = telemetry["energy_j"] / covered_s * (window[1] - window[0])
-    name, count = "energy_j", 1
     if isinstance(result, LoadResult):
-        name, count = "energy_j_per_sample", int(result.load.sizes.sum())
-    return {name: Metric(value=energy_j / count, better="lower", n=telemetry["n_readings"])}
+        name, cost_s = "energy_j_per_sample", result.load.duration_s / int(result.load.sizes.sum())
+    else:
+        name, cost_s = "energy_j", fmean(one.duration_s for one in result.result.by_seed)
+    power_w = telemetry["energy_j"] / covered_s
+    return {name: Metric(value=power_w * cost_s, better="lower", n=telemetry["n_readings"])}
 
 
 def judged_fields(outcome: Outcome) -> dict[str, Any]:
@@ -237,7 +247,9 @@ def _quality(answers: Answers, name: str) -> Metric:
     return _metric(answers.quality(name), metric(name).better)
 
 
-def _metric(estimate: Estimate, better: str, factor: float = 1.0) -> Metric:
+def _metric(
+    estimate: Estimate, better: str, factor: float = 1.0, confidence: float = CONFIDENCE
+) -> Metric:
     value, low, high = (
         None if figure is None else figure * factor
         for figure in (estimate.value, estimate.low, estimate.high)
@@ -246,7 +258,7 @@ def _metric(estimate: Estimate, better: str, factor: float = 1.0) -> Metric:
         value=value,
         low=low,
         high=high,
-        confidence=None if low is None and high is None else CONFIDENCE,
+        confidence=None if low is None and high is None else confidence,
         n=estimate.n,
         better=better,
         why_open=estimate.why_open,

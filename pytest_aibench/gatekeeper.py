@@ -5,7 +5,7 @@ A benchmark that looks worse is run again at once; only if both runs show it doe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from functools import cached_property
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 DEFAULT_REF = "auto"
 """Stands for the branch that the project merges to."""
 
+_MANY = 1_000
+"""So many records are read in half a minute."""
+
 
 class Gatekeeper:
     """Compares with the history of a store; reads it when first asked.
@@ -36,6 +39,7 @@ class Gatekeeper:
         vary: Factors in which the session may differ from it, beside the commit.
         harness: The plugin's settings, for the series' keys.
         group: What the shards of this session share.
+        say: Shows a line while a long history is read for the first time.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Gatekeeper:
         vary: Sequence[str],
         harness: dict[str, str],
         group: str,
+        say: Callable[[str], None],
     ) -> None:
         self._location = location
         self._rootdir = rootdir
@@ -54,6 +59,7 @@ class Gatekeeper:
         self._vary = vary
         self._harness = harness
         self._group = group
+        self._say = say
         self._open = ExitStack()
 
     @property
@@ -80,13 +86,20 @@ class Gatekeeper:
         """Let go of the index."""
         self._open.close()
 
-    def check(self, records: ItemRecords, canaries: dict[str, Metric], n_benchmarks: int) -> None:
+    def check(
+        self,
+        records: ItemRecords,
+        canaries: dict[str, Metric],
+        n_benchmarks: int,
+        measure_canaries: Callable[[], dict[str, Metric]],
+    ) -> None:
         """Compare a benchmark that has passed, and fail it if it got worse twice.
 
         Args:
             records: Its records.
             canaries: Figures of the machine alone, from this session.
             n_benchmarks: How many share the chance of a false alarm.
+            measure_canaries: Measures them again, beside the second run: the machine has moods.
 
         Raises:
             BenchmarkFailed: A figure is worse than its baseline, and a second run confirms it.
@@ -95,7 +108,7 @@ class Gatekeeper:
         report = self._report(records.entries, canaries)
         if report.suspects:
             records.confirm()
-            report = self._report(records.entries, canaries)
+            report = self._report(records.entries, measure_canaries())
         worse = [row for row in report.rows if is_worse(row, n_benchmarks)]
         if worse:
             raise BenchmarkFailed(_failure(worse, report))
@@ -115,7 +128,11 @@ class Gatekeeper:
         from pytest_aibench.results.index import Index
         from pytest_aibench.results.locations import open_store
 
-        return self._open.enter_context(Index.opened(open_store(self._location)))
+        return self._open.enter_context(Index.opened(open_store(self._location), self._progress))
+
+    def _progress(self, done: int, total: int) -> None:
+        if total >= _MANY and (done == total or done % _MANY == 0):
+            self._say(f"aibench: indexing {done} of {total} records of {self._location}")
 
     @cached_property
     def _policy(self) -> Policy:

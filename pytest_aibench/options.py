@@ -60,6 +60,8 @@ OPTIONS = (
     ),
     Option("mlperf-logs", "", "DIR", "folder for logs in the format of MLPerf's LoadGen"),
     Option("user-conf", "", "FILE", "LoadGen's user.conf: its settings go before the tests'"),
+    Option("seeds", "1", "N", "on how many seeds a task is trained"),
+    Option("pictures", "", "DIR", "folder for pictures of what trained models answer"),
     Option("store", ".aibench", "PLACE", "folder of records, relative to the root folder, or URL"),
     Option("group", "auto", "ID", "name that the shards of one session share; auto: the CI run's"),
     Option(
@@ -113,6 +115,8 @@ class Settings:
         mode: What benchmarks of inference run.
         mlperf_logs: Folder for logs in the format of MLPerf's LoadGen; None for none.
         user_conf: LoadGen's ``user.conf``; None for none.
+        seeds: On how many seeds a task is trained.
+        pictures: Folder for pictures of what trained models answer; None for none.
         given: Names of options that the command line or the environment sets: they are meant for
             this very session, and checked at once.
     """
@@ -132,6 +136,8 @@ class Settings:
     mode: str
     mlperf_logs: Path | None
     user_conf: Path | None
+    seeds: int
+    pictures: Path | None
     given: frozenset[str]
 
     @property
@@ -144,7 +150,8 @@ class Settings:
         """The settings that shape results, for the record."""
         names = ("device", "precision", "scale", "effort", "mode", "inconclusive")
         audit = "yes" if self.audit else "no"
-        return {**{name: getattr(self, name) for name in names}, "audit": audit}
+        others = {"seeds": str(self.seeds), "audit": audit}
+        return {**{name: getattr(self, name) for name in names}, **others}
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -210,6 +217,8 @@ def read_settings(config: pytest.Config) -> Settings:
         mode=values["mode"],
         mlperf_logs=config.rootpath / logs if (logs := values["mlperf-logs"]) else None,
         user_conf=config.rootpath / conf if (conf := values["user-conf"]) else None,
+        seeds=_count(values["seeds"]),
+        pictures=config.rootpath / drawn if (drawn := values["pictures"]) else None,
         given=frozenset(given),
     )
 
@@ -232,6 +241,12 @@ def _runs(calibrate: str) -> int:
             "a path must stand before --aibench-calibrate, or after a '='"
         )
     return int(calibrate)
+
+
+def _count(seeds: str) -> int:
+    if not seeds.isdecimal() or int(seeds) < 1:
+        raise UserError(f"--aibench-seeds={seeds}: give a number of seeds, 1 or more")
+    return int(seeds)
 
 
 def _location(store: str, root: Path) -> str:

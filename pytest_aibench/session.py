@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cached_property, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from pytest_aibench.bounds import Bound
 from pytest_aibench.bounds_file import BenchmarkBounds, learn_figures
+from pytest_aibench.datasets.carriers import announcing
 from pytest_aibench.devices import Device, check_precision, exclusive, resolve
 from pytest_aibench.entries import inference_fields, training_fields
 from pytest_aibench.errors import UserError
@@ -26,7 +28,7 @@ from pytest_aibench.loadgen.effort import effort_named
 from pytest_aibench.marks import check_marks
 from pytest_aibench.options import Settings
 from pytest_aibench.outcome import Outcome, Required
-from pytest_aibench.report.progress import Progress, open_terminal, show_line
+from pytest_aibench.report.progress import Progress, open_terminal
 from pytest_aibench.results.environment import collect, machine_state
 from pytest_aibench.results.identity import benchmark_id, hardware_class
 from pytest_aibench.results.locations import open_store
@@ -50,9 +52,11 @@ _PROGRESS = pytest.StashKey[Progress]()
 class BenchmarkSession:
     """The benchmarks of one process, the only one or a worker of xdist."""
 
-    def __init__(self, settings: Settings, rootdir: Path) -> None:
+    def __init__(self, settings: Settings, rootdir: Path, say: Callable[[str], None]) -> None:
+        """A session with its settings; ``say`` shows a line at once."""
         self._settings = settings
         self._rootdir = rootdir
+        self._say = say
         self._memory: ReferenceMemory = {}
         self._state_before: dict[str, Any] | None = None
         self._canaries: dict[str, Metric] = {}
@@ -104,6 +108,15 @@ class BenchmarkSession:
 
             check_log_folder(self._settings.mlperf_logs)
 
+    def check_pictures(self) -> None:
+        """Check that pictures could be written, if they are asked for.
+
+        Raises:
+            UserError: Pillow is not installed.
+        """
+        if self._settings.pictures is not None and find_spec("PIL") is None:
+            raise UserError("--aibench-pictures needs Pillow: pip install pillow")
+
     @cached_property
     def gatekeeper(self) -> Gatekeeper | None:
         """Compares with the history, if that is asked for; what is calibrated sets out anew."""
@@ -117,6 +130,7 @@ class BenchmarkSession:
             vary=settings.vary,
             harness=settings.harness(),
             group=settings.group,
+            say=self._say,
         )
 
     def check_history(self) -> None:
@@ -138,7 +152,8 @@ class BenchmarkSession:
         __tracebackhide__ = True
         if self.gatekeeper is not None:
             records = item.stash[_RECORDS]
-            self.gatekeeper.check(records, self._canaries, n_benchmarks)
+            again = partial(measure_canaries, self._device_of(item))
+            self.gatekeeper.check(records, self._canaries, n_benchmarks, again)
 
     def calibrate(self, item: pytest.Item) -> None:
         """Run a benchmark as often as its bounds are to be learnt from, if it asks for any."""
@@ -161,6 +176,9 @@ class BenchmarkSession:
         """The device of that id."""
         return self.devices[name]
 
+    def _device_of(self, item: pytest.Item) -> Device:
+        return self.devices[item.callspec.params["aibench_device"]]  # type: ignore[attr-defined]
+
     def precision(self, name: str, device: Device) -> str:
         """The precision, if the device has it; otherwise the test is skipped."""
         try:
@@ -171,12 +189,12 @@ class BenchmarkSession:
 
     def begin(self, item: pytest.Item) -> None:
         """Have the item's device alone until `end`."""
-        device = self.devices[item.callspec.params["aibench_device"]]  # type: ignore[attr-defined]
+        device = self._device_of(item)
         watch = Watch(device)
         item.stash[_RECORDS] = ItemRecords(item, watch, self._settings.inconclusive)
         held = item.stash[_HELD] = ExitStack()
-        say = partial(show_line, item.config)
-        held.enter_context(exclusive(device.id, WAIT_FOR_DEVICE_S, uuid=device.uuid, say=say))
+        held.enter_context(announcing(self._say))
+        held.enter_context(exclusive(device.id, WAIT_FOR_DEVICE_S, uuid=device.uuid, say=self._say))
         if self._state_before is None:
             self._state_before = machine_state()
             self._canaries = measure_canaries(device)
@@ -190,13 +208,14 @@ class BenchmarkSession:
 
     def load_generator(self, item: pytest.Item, device: Device) -> LoadGenerator:
         """What the ``loadgen`` fixture gives."""
+        progress = self._progress(item)
         return LoadGenerator(
             effort=effort_named(self._settings.effort),
             settle=partial(item.stash[_RECORDS].settle, self._inference_fields),
             memory=self._memory,
             synchronize=None if device.kind == "cpu" else device.synchronize,
-            progress=self._progress(item),
-            say=partial(show_line, item.config),
+            progress=None if progress is None else progress.update,
+            say=self._say,
             audit=self._settings.audit,
             mode=Mode(self._settings.mode),
             user_conf=self.user_conf(),
@@ -206,11 +225,15 @@ class BenchmarkSession:
 
     def trainer(self, item: pytest.Item, device: Device) -> Trainer:
         """What the ``trainer`` fixture gives."""
+        progress = self._progress(item)
         return Trainer(
             device=device,
             scale=self._settings.scale,
             settle=partial(item.stash[_RECORDS].settle, training_fields),
+            seeds=self._settings.seeds,
             look_up=partial(self._look_up, item),
+            progress=None if progress is None else progress.show,
+            pictures=self._settings.pictures,
         )
 
     def attach(
@@ -278,7 +301,10 @@ class BenchmarkSession:
 
         return log_folders(self._settings.mlperf_logs, item.nodeid)
 
-    def _progress(self, item: pytest.Item) -> Callable[[int, float], None] | None:
+    def _progress(self, item: pytest.Item) -> Progress | None:
+        """The item's one line on the terminal: it may both train and load."""
+        if _PROGRESS in item.stash:
+            return item.stash[_PROGRESS]
         terminal = open_terminal(item.config)
         if terminal is None:
             return None
@@ -286,7 +312,7 @@ class BenchmarkSession:
         progress = Progress(terminal, item.name, effort_named(self._settings.effort).budget_s)
         item.stash[_PROGRESS] = progress
         item.addfinalizer(progress.close)
-        return progress.update
+        return progress
 
     def _payload(self, entries: list[BenchmarkEntry]) -> dict[str, Any]:
         # xdist carries plain values only, and users may give provenance of any kind.

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
 
-from pytest_aibench.loadgen.adapters import adapt_concurrent
 from pytest_aibench.loadgen.async_system import AsyncSystem
 from pytest_aibench.loadgen.http_system import HttpEndpoint
-from pytest_aibench.loadgen.systems import InlineSystem, adapt
+from pytest_aibench.loadgen.systems import InlineSystem, adapt, adapt_concurrent
 from pytest_aibench.loadgen.token_systems import TokenServer, TokenSystem
 
 

@@ -27,14 +27,15 @@ from pytest_aibench.bounds_file import (
     write_bounds,
     write_learnt,
 )
-from pytest_aibench.datasets.base import Dataset
+from pytest_aibench.datasets import Dataset, base
 from pytest_aibench.errors import UserError
 from pytest_aibench.inference.runner import LoadGenerator
 from pytest_aibench.loadgen.effort import EFFORTS
 from pytest_aibench.outcome import CALIBRATING, Outcome
 from pytest_aibench.scenarios import MultiStream
-from pytest_aibench.training.result import Epoch, TrainingResult
+from pytest_aibench.training.result import Epoch, TrainingResult, Trainings
 from pytest_aibench.training.runner import TrainingRun
+from tests.clouds import TASK, register_clouds
 from tests.fakes import FakeClock
 
 HARDWARE = "cpu-A-processor-4c-16GiB"
@@ -265,6 +266,8 @@ def test_latencies_are_learnt_from_the_end_that_is_judged(tmp_path: Path) -> Non
         ("top1", Estimate(value=0.9, low=0.8, high=1.0, by_value=True), "higher", 0.9),
         ("epochs_to_quality", Estimate(value=7, by_value=True), "lower", 7),
         ("time_to_quality", Estimate(value=7, unit="s", by_value=True), "lower", 7),
+        ("variation", Estimate(value=0.2, low=0.1, high=None, by_value=True), "lower", 0.2),
+        ("variation_population", Estimate(value=0.2, by_value=True), "lower", 0.2),
         ("peak_qps", Estimate(value=7, low=6, high=8, unit="queries/s"), "higher", 6),
     ],
 )
@@ -390,7 +393,9 @@ def test_from_bounds_is_a_bound_without_a_limit() -> None:
     assert math.isnan(bound.limit.value)
 
 
-def test_a_training_looks_up_its_bounds(tmp_path: Path) -> None:
+def test_a_training_looks_up_its_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_LOADERS", dict(base._LOADERS))
+    register_clouds()
     write_bounds(where(tmp_path).path, replace(FILE, bounds={BENCHMARK: {"time_to_quality": LINE}}))
     epoch = Epoch(loss=0.1, quality=Estimate(value=0.9, n=5), train_s=3.0, end_s=4.0)
     result = TrainingResult(
@@ -399,22 +404,22 @@ def test_a_training_looks_up_its_bounds(tmp_path: Path) -> None:
         seed=0,
         n_samples=10,
         batch_size=4,
+        began_s=46.0,
         epochs=(epoch,),
         state_dict={},
     )
     settled: list[Outcome] = []
-    task: Any = None
     run = TrainingRun(
-        task=task,
-        result=result,
-        ended_s=50.0,
+        task=TASK,
+        result=Trainings(by_seed=(result,)),
+        baseline=Estimate(value=0.1, n=5),
         look_up=where(tmp_path).look_up,
         settle=lambda run, outcome: settled.append(outcome),
     )
     run.require(time_to_quality=from_bounds(), throughput=from_bounds())
     assert [str(check.bound) for check in settled[0].checks] == ["≤ 12.3 ms (calibrated)"]
     assert settled[0].verdict is Verdict.FAILED
-    assert settled[0].uncalibrated == {"throughput": result.estimate("throughput")}
+    assert settled[0].uncalibrated == {"throughput": run.result.estimate("throughput")}
 
 
 def test_a_search_for_a_peak_looks_up_its_bounds(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from pytest_aibench.bounds import Estimate, Verdict, Violation, at_least, at_mos
 from pytest_aibench.entries import energy_metrics, inference_fields, load_window, training_fields
 from pytest_aibench.inference.result import LoadResult
 from pytest_aibench.outcome import judge_all, with_violations
-from pytest_aibench.results.schema import Metric
+from pytest_aibench.results.schema import BaselineEntry, Metric
 from pytest_aibench.scenarios import SingleStream
-from pytest_aibench.training.result import Epoch, TrainingResult
+from pytest_aibench.training.convergence import variation
+from pytest_aibench.training.result import Epoch, TrainingResult, Trainings
 from pytest_aibench.training.runner import TrainingRun
+from tests.clouds import TASK
 from tests.fakes import FakeClock
 from tests.loads import Bench, Taking, numbers
 
@@ -28,19 +31,32 @@ def loaded(answer: Any = None) -> LoadResult:
     return Bench(clock).run(model, SingleStream(min_queries=100))
 
 
-def trained() -> TrainingRun:
-    epoch = Epoch(loss=0.1, quality=Estimate(value=0.9, n=5), train_s=3.0, end_s=4.0)
-    result = TrainingResult(
+def training(seed: int, n_epochs: int) -> TrainingResult:
+    quality = Estimate(value=0.9, n=5)
+    return TrainingResult(
         metric="top1",
         target=0.5,
-        seed=0,
+        seed=seed,
         n_samples=10,
         batch_size=4,
-        epochs=(epoch,),
+        began_s=46.0 + 10 * seed,
+        epochs=tuple(
+            Epoch(loss=0.1, quality=quality, train_s=3.0, end_s=4.0 * number)
+            for number in range(1, n_epochs + 1)
+        ),
         state_dict={},
     )
-    task: Any = None
-    return TrainingRun(task=task, result=result, ended_s=50.0, settle=lambda run, outcome: None)
+
+
+def trained(*epochs: int) -> TrainingRun:
+    """One epoch on one seed, or on each seed as many as are given."""
+    results = (training(seed, n_epochs) for seed, n_epochs in enumerate(epochs or (1,)))
+    return TrainingRun(
+        task=TASK,
+        result=Trainings(by_seed=tuple(results)),
+        baseline=Estimate(value=0.1, n=5),
+        settle=lambda run, outcome: None,
+    )
 
 
 def test_the_window_of_a_load_and_of_a_training() -> None:
@@ -49,6 +65,7 @@ def test_the_window_of_a_load_and_of_a_training() -> None:
     assert begin_s == result.load.begin_ns / 1e9 > 0
     assert end_s - begin_s == pytest.approx(result.load.duration_s)
     assert load_window(trained()) == (46.0, 50.0)
+    assert load_window(trained(1, 2)) == (46.0, 64.0)
 
 
 def test_energy_of_each_sample_of_a_load() -> None:
@@ -64,6 +81,7 @@ def test_energy_of_a_training() -> None:
     assert energy_metrics(trained(), READINGS) == {
         "energy_j": Metric(value=200.0, better="lower", n=21)
     }
+    assert energy_metrics(trained(1, 3), READINGS)["energy_j"].value == 400.0
 
 
 @pytest.mark.parametrize("missing", [{"energy_j": 1.0, "covered_s": 0.9}, {"covered_s": 2.0}, {}])
@@ -92,12 +110,48 @@ def test_correctness_of_every_judged_metric() -> None:
 
 
 def test_a_training_is_factored(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = trained()
     monkeypatch.setattr("pytest_aibench.entries.datasets.get", lambda *names: numbers())
-    object.__setattr__(run, "task", type("T", (), {"dataset": "numbers", "provenance": {}}))
+    run = trained()
     metrics = training_fields(run, judge_all(run.result, {"top1": at_least(0.5)}))["metrics"]
     assert metrics["steps_to_quality"].value == 3
     assert metrics["s_per_step"].value == pytest.approx(4 / 3)
+
+
+def test_a_training_has_its_trivial_answer_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_aibench.entries.datasets.get", lambda *names: numbers())
+    run = trained()
+    entry = training_fields(run, judge_all(run.result, {"top1": at_least(0.5)}))["training"]
+    assert entry.baseline == BaselineEntry(name="first class", metric="top1", value=0.1)
+    assert replace(entry, baseline=None) == training(0, 1).entry()
+
+
+def test_the_record_keeps_every_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_aibench.entries.datasets.get", lambda *names: numbers())
+    run = trained(3, 4, 3)
+    fields = training_fields(run, judge_all(run.result, {"top1": at_least(0.5)}))
+    assert [fields["training"], *fields["other_seeds"]] == run.entries()
+    assert [(one.seed, one.epochs) for one in run.entries()] == [(0, 3), (1, 4), (2, 3)]
+    assert [one.seconds_trace for one in fields["other_seeds"]] == [
+        [4.0, 8.0, 12.0, 16.0],
+        [4.0, 8.0, 12.0],
+    ]
+    known = variation([3, 4, 3])
+    assert fields["metrics"]["variation"] == Metric(
+        value=known.sample, better="lower", n=3, low=known.low, high=known.high, confidence=0.975
+    )
+    population = Metric(value=known.population, better="lower", n=3)
+    assert fields["metrics"]["variation_population"] == population
+
+
+def test_one_seed_has_no_others_and_does_not_vary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_aibench.entries.datasets.get", lambda *names: numbers())
+    run = trained()
+    fields = training_fields(run, judge_all(run.result, {"top1": at_least(0.5)}))
+    assert fields["other_seeds"] == []
+    for name in ("variation", "variation_population"):
+        assert fields["metrics"][name] == Metric(
+            value=None, better="lower", n=0, why_open="it takes two seeds: add --aibench-seeds=5"
+        )
 
 
 def test_a_rule_broken_by_the_device_makes_the_outcome_invalid() -> None:

@@ -61,7 +61,7 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
         "series   hardware.cpu     cpu-a-processor-2.54321c            identity",
         "         hardware.gpu 0   NVIDIA-L4                           identity",
         "         setup            scale, effort, precision, harness,  identity",
-        "                          dataset, scenario, target",
+        "                          dataset, scenario, target, seeds",
     ]
 
 
@@ -72,7 +72,16 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert groups["hw"] == FACTS.hw
     assert groups["series"] == {
         "hardware": {"cpu": "cpu-a-processor-2.54321c", "gpu 0": "NVIDIA-L4"},
-        "setup": ["scale", "effort", "precision", "harness", "dataset", "scenario", "target"],
+        "setup": [
+            "scale",
+            "effort",
+            "precision",
+            "harness",
+            "dataset",
+            "scenario",
+            "target",
+            "seeds",
+        ],
     }
     assert groups["state"] == {
         "load_1min": 0.25,

@@ -30,7 +30,14 @@ from pytest_aibench.results.formats import (
     split_node_id,
 )
 from pytest_aibench.results.identity import series_keys
-from pytest_aibench.results.schema import BenchmarkEntry, DeviceEntry, Json, Metric, Run
+from pytest_aibench.results.schema import (
+    BenchmarkEntry,
+    DeviceEntry,
+    Json,
+    Metric,
+    Run,
+    TrainingEntry,
+)
 from pytest_aibench.results.store import read_run
 from tests.records import RUNS, benchmark, run_of
 
@@ -241,6 +248,25 @@ def test_junit_names_violations_and_survives_what_xml_forbids() -> None:
     assert properties["p99_ms"] == "1.5"
     assert properties["verdict"] == "invalid"
     assert properties["hardware"] == "NVIDIA-H200-pci1"
+
+
+def test_junit_time_is_that_of_all_seeds() -> None:
+    first, second = (
+        TrainingEntry(
+            seed=seed,
+            epochs=3,
+            duration_s=1.5 + seed,
+            samples_per_s=1.0,
+            quality_trace=[],
+            seconds_trace=[],
+            reached_target=True,
+        )
+        for seed in (0, 1)
+    )
+    run = run_of(replace(bert(), training=first, other_seeds=[second]), bert())
+    (text,) = exported("junit", run).files.values()
+    times = [case.get("time") for case in ElementTree.fromstring(text).iter("testcase")]
+    assert list(map(float, map(str, times))) == [4.0, 0.0]
 
 
 def test_asv_files_fit_each_other() -> None:

@@ -301,9 +301,13 @@ def test_the_limits_of_a_search_shape_its_answer() -> None:
     assert only_key(search("9 ms", 1, 10)) != only_key(search("8 ms", 1, 10))
 
 
-def test_the_target_of_a_training_is_part_of_its_set_up() -> None:
-    def training(target: float, seed: int) -> BenchmarkEntry:
-        ran = TrainingEntry(
+def test_target_and_number_of_seeds_are_part_of_the_set_up_of_a_training() -> None:
+    def training(target: float, *seeds: int) -> BenchmarkEntry:
+        first, *others = (trained(target, seed) for seed in seeds)
+        return entry(training=first, other_seeds=others)
+
+    def trained(target: float, seed: int) -> TrainingEntry:
+        return TrainingEntry(
             seed=seed,
             epochs=3,
             duration_s=1.0,
@@ -313,11 +317,13 @@ def test_the_target_of_a_training_is_part_of_its_set_up() -> None:
             reached_target=True,
             target=target,
         )
-        return entry(training=ran)
 
     assert only_key(run(training(0.9, 0))) == only_key(run(training(0.9, 1)))
     assert only_key(run(training(0.9, 0))) != only_key(run(training(0.8, 0)))
-    names = {*setup(environment(), training(0.9, 0)), *setup(environment(), entry(load=SERVER))}
+    assert only_key(run(training(0.9, 0, 1))) == only_key(run(training(0.9, 5, 6)))
+    assert only_key(run(training(0.9, 0, 1))) != only_key(run(training(0.9, 0)))
+    assert only_key(run(training(0.9, 0, 1))) != only_key(run(training(0.9, 0, 1, 2)))
+    names = {*setup(environment(), training(0.9, 0, 1)), *setup(environment(), entry(load=SERVER))}
     assert names == set(SETUP)
 
 

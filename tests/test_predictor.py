@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pytest_aibench.devices import resolve
 from pytest_aibench.errors import UserError
-from pytest_aibench.training.predictor import TensorPredictor, cast, dtype, predict
+from pytest_aibench.training.predictor import TensorPredictor, cast, dtype, predict, tensors
 
 CPU = resolve("cpu")[0]
 
@@ -55,6 +55,55 @@ def test_reduced_precision_runs_on_a_copy_and_answers_in_fp32() -> None:
     assert predictor.postprocess(raw)[2].tolist() == [[1, 1]]
     assert model.factor.dtype == torch.float32
     assert model.training
+
+
+class Table(nn.Module):
+    """Looks rows up, and scales them where the inputs have a ``scale``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.arange(6.0).reshape(3, 2))
+
+    def forward(self, inputs: Tensor | dict[str, Tensor]) -> Tensor:
+        """Look up."""
+        if isinstance(inputs, dict):
+            return self.rows[inputs["row"]] * inputs["scale"][:, None]
+        return self.rows[inputs]
+
+
+def test_integers_keep_their_type() -> None:
+    rows = [np.array(row) for row in (2, 0)]
+    predictor = TensorPredictor(Table(), CPU, "bf16")
+    assert predictor.preprocess(rows).dtype == torch.int64
+    assert [output.tolist() for output in predict(predictor, rows, 2)] == [[4, 5], [0, 1]]
+
+
+def test_named_fields_reach_the_model_by_name() -> None:
+    # Unaligned: the scale begins at byte 1.
+    fields = np.array([(2, 0.5), (1, 2.0)], dtype=[("row", np.int8), ("scale", np.float32)])
+    predictor = TensorPredictor(Table(), CPU, "bf16")
+    batch = predictor.preprocess(list(fields))
+    assert {name: values.dtype for name, values in batch.items()} == {
+        "row": torch.int8,
+        "scale": torch.bfloat16,
+    }
+    wide = fields.astype([("row", np.int64), ("scale", np.float32)])
+    assert [output.tolist() for output in predict(predictor, list(wide), 1)] == [[2, 2.5], [4, 6]]
+
+
+def test_a_batch_shares_no_memory_with_the_data() -> None:
+    data = np.zeros(2, dtype=np.float32)
+    tensors(data, CPU).fill_(1)
+    assert data.tolist() == [0, 0]
+
+
+def test_texts_are_no_input_of_a_model() -> None:
+    with pytest.raises(UserError) as error:
+        tensors(np.array(["a", "bc"]), CPU)
+    assert str(error.value) == (
+        "a model cannot take values of type <U2: give samples, and references of the train split, "
+        "as numbers"
+    )
 
 
 def test_fp32_shares_the_weights() -> None:

@@ -61,6 +61,22 @@ def test_the_line_is_rewritten_and_erased() -> None:
     assert "\n" not in terminal.getvalue()
 
 
+def test_any_line_can_be_shown() -> None:
+    terminal, clock = Terminal(), FakeClock()
+    progress = Progress(terminal, "offline on cpu", 10.0, clock.seconds)
+    progress.show("clouds, seed 0: epoch 1 of 8")
+    progress.show("clouds, seed 0: epoch 2 of 8")
+    assert terminal.screen() == "clouds, seed 0: epoch 1 of 8"
+    clock.advance(1)
+    progress.show("clouds, seed 0: epoch 3 of 8")
+    assert terminal.screen() == "clouds, seed 0: epoch 3 of 8"
+    clock.advance(1)
+    progress.update(2, 1.1)
+    assert terminal.screen() == "offline on cpu: 2 queries, 1.1 s of 10 s"
+    progress.close()
+    assert terminal.screen() == ""
+
+
 def test_at_most_five_updates_a_second() -> None:
     terminal, clock = Terminal(), FakeClock()
     progress = Progress(terminal, "offline on cpu", None, clock.seconds)
@@ -74,6 +90,7 @@ def test_nothing_is_written_where_there_is_no_terminal() -> None:
     stream = io.StringIO()
     progress = Progress(stream, "offline on cpu", None, FakeClock().seconds)
     progress.update(1, 0.1)
+    progress.show("epoch 1")
     progress.close()
     assert stream.getvalue() == ""
 

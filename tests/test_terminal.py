@@ -18,7 +18,13 @@ from pytest_aibench.report.terminal import (
     short_names,
     summary_table,
 )
-from pytest_aibench.results.schema import BenchmarkEntry, NotJudged
+from pytest_aibench.results.schema import (
+    BaselineEntry,
+    BenchmarkEntry,
+    Metric,
+    NotJudged,
+    TrainingEntry,
+)
 from tests.records import benchmark
 
 NODE = "benchmarks/components/test_inference.py::test_inference[image_classification-{}-cpu-fp32]"
@@ -120,6 +126,70 @@ def test_the_summary_shows_the_worst_check_of_a_kind() -> None:
     assert "p99 12.1 ms [11, ?] ≤ 15 ms" in row
     assert "top1 0.9833 ≥ 0.99" in row
     assert "3.21" not in row
+
+
+def training(metric: str, trivial: float | None) -> BenchmarkEntry:
+    ran = TrainingEntry(
+        seed=0,
+        epochs=1,
+        duration_s=1.0,
+        samples_per_s=1.0,
+        quality_trace=[0.98],
+        seconds_trace=[1.0],
+        reached_target=True,
+        baseline=BaselineEntry(name="most frequent class", metric=metric, value=trivial),
+    )
+    return replace(benchmark("a.py::test_it", "passed", GOOD), kind="training", training=ran)
+
+
+def test_the_trivial_answer_stands_beside_the_quality_of_a_training() -> None:
+    (row,) = summary_table([training("top1", 0.10028)], 200).splitlines()[2:]
+    assert " top1 0.9833 ≥ 0.975 (trivial 0.1003)  " in row
+    narrow = summary_table([training("top1", 0.10028)], 20).splitlines()[2:]
+    assert list(map(cells, narrow)) == [
+        "test_it | top1 0.9833 | - | passed",
+        "cpu fp32 | ≥ 0.975",
+        "(trivial 0.1003)",
+    ]
+    for other in (training("top5", 0.1), training("top1", None)):
+        assert "trivial" not in summary_table([other], 200)
+
+
+def on_seeds(cv: float | None, *reached: bool) -> BenchmarkEntry:
+    entry = training("top1", 0.1)
+    assert entry.training is not None
+    first, *others = (
+        replace(entry.training, seed=seed, reached_target=each) for seed, each in enumerate(reached)
+    )
+    measured = {"variation": Metric(value=cv, better="lower", n=5)}
+    return replace(entry, training=first, other_seeds=others, metrics=measured)
+
+
+@pytest.mark.parametrize(
+    ("cv", "reached", "text"),
+    [
+        (0.1234, [True] * 5, "(5 seeds, CV 12 %)"),
+        (0.01249, [True] * 5, "(5 seeds, CV 1.2 %)"),
+        (1.2345, [True] * 2, "(2 seeds, CV 120 %)"),
+        (0.0, [True] * 3, "(3 seeds, CV 0 %)"),
+        (None, [True, False, True], "(3 seeds, 1 missed the target)"),
+        (None, [False, False], "(2 seeds, 2 missed the target)"),
+    ],
+)
+def test_a_training_tells_how_its_seeds_vary(
+    cv: float | None, reached: list[bool], text: str
+) -> None:
+    entry = on_seeds(cv, *reached)
+    speed = judge("time_to_quality", Estimate(value=2, unit="s", by_value=True), at_most("9 s"))
+    timed = replace(entry, checks=[*entry.checks, *benchmark("a", "passed", speed).checks])
+    assert f"  {text}  " in summary_table([entry], 200)
+    assert f"  time_to_quality 2 s ≤ 9 s {text}  " in summary_table([timed], 200)
+    narrow = summary_table([timed], 20).splitlines()[2:]
+    assert [cells(line).split(" | ")[-1] for line in narrow][1:] == ["≤ 9 s", text]
+
+
+def test_one_seed_is_not_mentioned() -> None:
+    assert "seed" not in summary_table([on_seeds(None, True)], 200)
 
 
 def test_a_summary_of_nothing_is_its_header() -> None:

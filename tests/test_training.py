@@ -7,6 +7,7 @@ import itertools
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,78 +15,44 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import LinearLR, LRScheduler
+from torch.optim import SGD, Adam, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
-from pytest_aibench import datasets
 from pytest_aibench.bounds import Estimate, Verdict, Violation, at_least, at_most, judge
-from pytest_aibench.datasets import Dataset, base
+from pytest_aibench.datasets import base
 from pytest_aibench.devices import resolve
 from pytest_aibench.errors import UserError
 from pytest_aibench.quality.metrics import metric
 from pytest_aibench.results.schema import TrainingEntry
-from pytest_aibench.scenarios import Offline
 from pytest_aibench.training.checkpoints import Checkpoint, checkpoint_key, trained
 from pytest_aibench.training.predictor import TensorPredictor, predict
-from pytest_aibench.training.result import TrainingResult
-from pytest_aibench.training.task import Task
+from pytest_aibench.training.result import TrainingResult, Trainings
+from pytest_aibench.training.task import Learner, Task
 from pytest_aibench.training.torch_state import cpu_threads
 from pytest_aibench.training.trainer import train
+from tests.clouds import (
+    LEARNER,
+    N_SAMPLES,
+    TASK,
+    cross_entropy,
+    falling,
+    learning,
+    register_clouds,
+    two_clouds,
+)
 
 CPU = resolve("cpu")[0]
-N_SAMPLES = 60
 NAN = float("nan")
-
-
-def two_clouds(split: str) -> Dataset:
-    """Points around (-1, -1) and (1, 1): a line between the classes is easily found."""
-    rng = np.random.Generator(np.random.PCG64(split == "train"))
-    classes = np.arange(N_SAMPLES) % 2
-    centres = 2 * classes[:, np.newaxis] - 1
-    points = (centres + rng.normal(0, 0.3, (N_SAMPLES, 2))).astype(np.float32)
-    return Dataset("clouds", split, points, classes, "CC0-1.0", "made here")
-
-
-def with_labels_shuffled_in_training(split: str) -> Dataset:
-    """Fault: half of the labels of each class are wrong, so that there is nothing to learn."""
-    data = two_clouds(split)
-    if split == "test":
-        return data
-    return replace(data, references=np.arange(N_SAMPLES) // 2 % 2)
-
-
-def with_labels_swapped_in_test(split: str) -> Dataset:
-    """Who evaluates on the training data will not notice."""
-    data = two_clouds(split)
-    return data if split == "train" else replace(data, references=1 - data.references)
 
 
 @pytest.fixture(autouse=True)
 def clouds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "_LOADERS", dict(base._LOADERS))
-    datasets.register("clouds")(two_clouds)
-    datasets.register("shuffled")(with_labels_shuffled_in_training)
-    datasets.register("swapped")(with_labels_swapped_in_test)
-
-
-def linear() -> nn.Module:
-    return nn.Linear(2, 2)
-
-
-def cross_entropy(model: nn.Module, points: Tensor, classes: Tensor) -> Tensor:
-    return nn.functional.cross_entropy(model(points), classes)
+    register_clouds()
 
 
 def not_a_number(model: nn.Module, points: Tensor, classes: Tensor) -> Tensor:
     return cross_entropy(model, points, classes) * NAN
-
-
-def descent(model: nn.Module) -> Optimizer:
-    return SGD(model.parameters(), lr=0.1)
-
-
-def falling(optimizer: Optimizer, steps: int) -> LRScheduler:
-    return LinearLR(optimizer, 1.0, 0.1, total_iters=steps)
 
 
 class NanPredictor(TensorPredictor):
@@ -104,28 +71,6 @@ class ConstantPredictor(TensorPredictor):
         return torch.zeros_like(super().infer(inputs))
 
 
-TASK = Task(
-    name="clouds",
-    component="C0",
-    title="Two clouds",
-    dataset="clouds",
-    metric="top1",
-    target=0.95,
-    max_epochs=8,
-    batch_size=16,
-    cpu_threads=1,
-    build=linear,
-    loss=cross_entropy,
-    optimizer=descent,
-    schedule=falling,
-    predictor=TensorPredictor,
-    time_to_quality=at_most("1 min"),
-    scenarios=(Offline(),),
-    throughput=at_least("1 samples/s"),
-    provenance={"data": "made here"},
-)
-
-
 def ticking() -> Callable[[], float]:
     """A clock that goes on by one second each time it is read."""
     return itertools.count().__next__
@@ -133,6 +78,11 @@ def ticking() -> Callable[[], float]:
 
 def run(task: Task = TASK, **options: Any) -> TrainingResult:
     return train(task, CPU, **{"seed": 0, "clock": ticking(), **options})
+
+
+def estimate(result: TrainingResult, name: str) -> Estimate:
+    """A figure of one training alone."""
+    return Trainings(by_seed=(result,)).estimate(name)
 
 
 def test_training_stops_at_the_first_epoch_that_reaches_the_target() -> None:
@@ -149,18 +99,23 @@ def test_training_stops_at_the_first_epoch_that_reaches_the_target() -> None:
 def test_figures_of_a_training_that_reached_its_target() -> None:
     result = run()
     n_epochs = len(result.epochs)
-    assert result.estimate("top1") == result.quality
-    assert result.estimate("top1").n == N_SAMPLES
-    assert result.estimate("time_to_quality") == Estimate(
+    assert estimate(result, "top1") == result.quality
+    assert estimate(result, "top1").n == N_SAMPLES
+    assert estimate(result, "time_to_quality") == Estimate(
         value=3 * n_epochs, unit="s", n=1, by_value=True
     )
-    assert result.estimate("epochs_to_quality").value == n_epochs
-    assert result.estimate("steps_to_quality").value == result.steps
-    assert result.estimate("throughput") == Estimate(
+    assert estimate(result, "epochs_to_quality").value == n_epochs
+    assert estimate(result, "steps_to_quality").value == result.steps
+    assert estimate(result, "throughput") == Estimate(
         value=N_SAMPLES, unit="samples/s", n=n_epochs, by_value=True
     )
-    check = judge("time_to_quality", result.estimate("time_to_quality"), TASK.time_to_quality)
+    check = judge("time_to_quality", estimate(result, "time_to_quality"), TASK.time_to_quality)
     assert check.verdict == Verdict.PASSED
+
+
+def test_a_training_knows_when_it_began() -> None:
+    clock = itertools.count(50)
+    assert run(clock=clock.__next__).began_s == 51  # the warm-up has looked before
 
 
 def test_time_to_quality_is_steps_times_time_per_step() -> None:
@@ -168,7 +123,7 @@ def test_time_to_quality_is_steps_times_time_per_step() -> None:
     last_batch_is_smaller = replace(result, n_samples=2 * result.batch_size + 1)
     assert last_batch_is_smaller.steps == 3 * len(result.epochs)
     for each in (result, last_batch_is_smaller):
-        steps, per_step = (each.estimate(name) for name in ("steps_to_quality", "time_per_step"))
+        steps, per_step = (estimate(each, name) for name in ("steps_to_quality", "time_per_step"))
         assert (steps.unit, per_step.unit, per_step.n) == ("", "s", each.steps)
         assert (steps.value or 0) * (per_step.value or 0) == pytest.approx(each.duration_s)
 
@@ -195,7 +150,7 @@ def test_schedule_is_fitted_to_the_epochs_and_run_through() -> None:
         schedules.append(falling(optimizer, steps))
         return schedules[-1]
 
-    result = run(replace(TASK, schedule=kept), max_epochs=4, target=2.0)
+    result = run(learning(schedule=kept), max_epochs=4, target=2.0)
     assert len(result.epochs) == 4
     assert schedules[-1].get_last_lr() == pytest.approx([0.1 * 0.1])
 
@@ -207,7 +162,7 @@ def test_loss_falls_in_training_mode() -> None:
         modes.add(model.training)
         return cross_entropy(model, points, classes)
 
-    losses = [epoch.loss for epoch in run(replace(TASK, loss=noted), target=2.0).epochs]
+    losses = [epoch.loss for epoch in run(learning(loss=noted), target=2.0).epochs]
     assert losses == sorted(losses, reverse=True)
     assert modes == {True}
 
@@ -218,13 +173,12 @@ def test_labels_shuffled_in_training_miss_the_target() -> None:
     assert not result.reached_target
     assert result.violations == ()
     for name in ("time_to_quality", "epochs_to_quality", "steps_to_quality"):
-        estimate = result.estimate(name)
-        assert estimate.value is None
-        assert estimate.why_open == (
-            "the target top1 0.95 was not reached in 8 epochs, "
-            f"the last gave {result.quality.value:.4g}"
+        figure = estimate(result, name)
+        assert figure.value is None
+        assert figure.why_open == (
+            f"seed 0 did not reach top1 0.95 in 8 epochs, the last gave {result.quality.value:.4g}"
         )
-    check = judge("time_to_quality", result.estimate("time_to_quality"), at_most("1000 s"))
+    check = judge("time_to_quality", estimate(result, "time_to_quality"), at_most("1000 s"))
     assert check.verdict == Verdict.FAILED
 
 
@@ -243,7 +197,7 @@ def test_model_that_ignores_its_input_misses_the_target() -> None:
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
-        ({"loss": not_a_number}, "the training loss is nan"),
+        ({"learner": replace(LEARNER, loss=not_a_number)}, "the training loss is nan"),
         (
             {"predictor": NanPredictor},
             "60 of 60 outputs are not numbers, the first is that of sample 0",
@@ -258,8 +212,8 @@ def test_training_that_is_no_longer_a_number_ends_with_a_violation(
     assert result.violations == (Violation(rule="a training stays finite", evidence=evidence),)
     assert not result.reached_target
     assert result.entry().quality_trace == []
-    assert result.estimate("time_to_quality").why_open == evidence
-    check = judge("top1", result.estimate("top1"), at_least(0))
+    assert estimate(result, "time_to_quality").why_open == evidence
+    check = judge("top1", estimate(result, "top1"), at_least(0))
     assert (check.verdict, check.reason) == (Verdict.FAILED, f"not measured: {why}")
 
 
@@ -270,7 +224,7 @@ def test_augmentation_changes_training_inputs_only() -> None:
         seen.append(len(points))
         return -points
 
-    result = run(replace(TASK, augment=flipped), max_epochs=8)
+    result = run(learning(augment=flipped), max_epochs=8)
     assert result.quality.value is not None
     assert result.quality.value < 0.05
     assert sum(seen) == 8 * N_SAMPLES + 16
@@ -305,7 +259,7 @@ def test_training_keeps_to_its_threads(asked: int | None, used: int) -> None:
         return points
 
     with cpu_threads(2):
-        run(replace(TASK, cpu_threads=asked, augment=noted))
+        run(replace(learning(augment=noted), cpu_threads=asked))
         assert torch.get_num_threads() == 2
     assert seen == {used}
 
@@ -315,9 +269,11 @@ def test_progress_has_a_line_for_each_epoch() -> None:
     result = run(progress=lines.append)
     quality = result.quality.value
     assert len(lines) == len(result.epochs)
-    assert lines[-1] == (f"clouds: epoch {len(lines)} of 8, top1 {quality:.4g} (target 0.95)")
-    run(replace(TASK, loss=not_a_number), progress=lines.append)
-    assert lines[-1] == "clouds: epoch 1 of 8, top1 not measured (target 0.95)"
+    assert lines[-1] == (
+        f"clouds, seed 0: epoch {len(lines)} of 8, top1 {quality:.4g} (target 0.95)"
+    )
+    run(learning(loss=not_a_number), progress=lines.append)
+    assert lines[-1] == "clouds, seed 0: epoch 1 of 8, top1 not measured (target 0.95)"
 
 
 def test_less_than_one_epoch_is_refused() -> None:
@@ -328,17 +284,17 @@ def test_less_than_one_epoch_is_refused() -> None:
 
 def test_unknown_figure_lists_those_there_are() -> None:
     with pytest.raises(UserError) as error:
-        run().estimate("p99")
+        estimate(run(), "p99")
     assert str(error.value) == (
         "a training has no figure 'p99': "
-        "use one of top1, time_to_quality, epochs_to_quality, steps_to_quality, time_per_step, "
-        "throughput"
+        "use one of top1, time_to_quality, epochs_to_quality, steps_to_quality, variation, "
+        "variation_population, time_per_step, throughput"
     )
 
 
 def test_training_has_no_reference() -> None:
     with pytest.raises(UserError) as error:
-        run().reference("fp32", "top1")
+        Trainings(by_seed=(run(),)).reference("fp32", "top1")
     assert str(error.value) == (
         "top1: a training has no reference 'fp32': give a bound in absolute units"
     )
@@ -464,6 +420,51 @@ def test_weights_of_other_code_are_not_used(tmp_path: Path) -> None:
     (code / "layers.py").write_text("# a helper beside the model\n")
     assert weights(cache, task)[1]
     assert not weights(cache, task)[1]
+
+
+class Named:
+    """Something to call that is neither function nor dataclass."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, model: nn.Module, steps: int) -> Learner:
+        """Learn as usual."""
+        return LEARNER(model, steps)
+
+
+def other_loss(model: nn.Module, points: Tensor, classes: Tensor) -> Tensor:
+    return cross_entropy(model, points, classes)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (learning(clip_norm=1.0), learning(clip_norm=2.0)),
+        (learning(loss=cross_entropy), learning(loss=other_loss)),
+        (learning(optimizer=partial(SGD, lr=0.1)), learning(optimizer=partial(SGD, lr=0.2))),
+        (learning(optimizer=partial(SGD, lr=0.1)), learning(optimizer=partial(Adam, lr=0.1))),
+        (replace(TASK, learner=Named("a")), replace(TASK, learner=Named("b"))),
+        (TASK, replace(TASK, predictor=NanPredictor)),
+        (TASK, replace(TASK, build=nn.Identity)),
+    ],
+    ids=["setting", "function", "argument", "class", "object", "predictor", "model"],
+)
+def test_key_depends_on_what_the_parts_are_made_of(one: Task, other: Task) -> None:
+    keys = [checkpoint_key(task, CPU, seed=0, scale="embedded") for task in (one, replace(one))]
+    assert keys[0] == keys[1]
+    assert checkpoint_key(other, CPU, seed=0, scale="embedded") != keys[0]
+
+
+@pytest.mark.parametrize("wrap", [partial, lru_cache, lambda build: learning(augment=build)])
+def test_key_depends_on_code_behind_wrappers(tmp_path: Path, wrap: Callable[..., Any]) -> None:
+    source = "from torch.nn import Linear\n\ndef build():\n    return Linear(2, 2)\n"
+    keys = []
+    for comment in ("", "# other code\n"):
+        part = wrap(build_from(tmp_path, source + comment))
+        task = part if isinstance(part, Task) else replace(TASK, build=part)
+        keys.append(checkpoint_key(task, CPU, seed=0, scale="embedded"))
+    assert keys[0] != keys[1]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from queue import Empty, SimpleQueue
 from time import monotonic, perf_counter_ns
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -304,9 +305,39 @@ def adapt(model: Any, settle: Callable[[], None] | None = None) -> InlineSystem 
     if all(hasattr(model, method) for method in ("start", "issue", "flush", "stop")):
         system: ConcurrentSystem = model
         return system
-    from pytest_aibench.loadgen.adapters import adapt_concurrent
-
     return adapt_concurrent(model, settle) or adapt_inline(model, settle)
+
+
+def adapt_concurrent(model: Any, settle: Callable[[], None] | None) -> ConcurrentSystem | None:
+    """Make a system of a model that answers later; None if it is nothing of the kind.
+
+    Args:
+        model: An `HttpEndpoint`, a `TokenServer`, a generator function or an async one, a
+            coroutine function, or an object whose ``__call__`` is one of these.
+        settle: Waits for the device.
+
+    Raises:
+        UserError: A package that it needs is not installed.
+    """
+    from pytest_aibench.loadgen.async_system import async_system
+    from pytest_aibench.loadgen.http_system import HttpEndpoint, http_system
+    from pytest_aibench.loadgen.token_systems import TokenServer, TokenSystem, async_token_system
+
+    if isinstance(model, HttpEndpoint):
+        return http_system(model)
+    if isinstance(model, TokenServer):
+        return TokenSystem(model, settle)
+    if _is(isgeneratorfunction, model):
+        return TokenSystem(TokenServer(model), settle)
+    if _is(isasyncgenfunction, model):
+        return async_token_system(model, settle)
+    if _is(iscoroutinefunction, model):
+        return async_system(model, settle)
+    return None
+
+
+def _is(kind: Callable[[Any], bool], model: Any) -> bool:
+    return callable(model) and (kind(model) or kind(type(model).__call__))
 
 
 def _settled(model: Respond, settle: Callable[[], None]) -> Respond:

@@ -66,15 +66,25 @@ class Progress:
 
     def update(self, n_queries: int, elapsed_s: float) -> None:
         """Show the state of the load, unless the line is younger than a fifth of a second."""
-        if not self._shows or self._clock() < self._next_s:
-            return
-        self._next_s = self._clock() + UPDATE_INTERVAL_S
-        self._write(progress_text(self._label, n_queries, elapsed_s, self._budget_s))
+        if self._is_due():
+            self._write(progress_text(self._label, n_queries, elapsed_s, self._budget_s))
+
+    def show(self, text: str) -> None:
+        """Show a line, like that of a training's epoch, likewise."""
+        if self._is_due():
+            self._write(text)
 
     def close(self) -> None:
         """Erase the line."""
         if self._length:
             self._write("")
+
+    def _is_due(self) -> bool:
+        now_s = self._clock()
+        if not self._shows or now_s < self._next_s:
+            return False
+        self._next_s = now_s + UPDATE_INTERVAL_S
+        return True
 
     def _write(self, text: str) -> None:
         # A line as wide as the terminal would wrap, and \r would no longer reach its start.

@@ -22,6 +22,8 @@ def summary_table(entries: Sequence[BenchmarkEntry], width: int) -> str:
     """One row per benchmark: quality against target, speed with its interval against its bound.
 
     Quality is the check without a unit, speed the one with a unit; of several the worst is shown.
+    Beside the quality of a training stands that of the trivial answer, beside its speed how much
+    its seeds vary.
     Where one line per benchmark is wider than ``width``, cells break into lines; the result is
     made for 80 columns and more.
     """
@@ -119,10 +121,16 @@ def _cells(entry: BenchmarkEntry, gap: str) -> list[str]:
     return [
         entry.device.id if entry.device else _NOTHING,
         entry.precision or _NOTHING,
-        gap.join((_figure(quality), quality.bound)) if quality else _NOTHING,
-        gap.join((_figure(speed), *_interval(speed), speed.bound)) if speed else _NOTHING,
+        gap.join((_figure(quality), quality.bound, *_trivial(entry, quality)))
+        if quality
+        else _NOTHING,
+        gap.join((*_speed(speed), *_seeds(entry))) or _NOTHING,
         entry.verdict,
     ]
+
+
+def _speed(speed: CheckEntry | None) -> list[str]:
+    return [] if speed is None else [_figure(speed), *_interval(speed), speed.bound]
 
 
 def _worst(checks: Iterable[CheckEntry]) -> CheckEntry | None:
@@ -141,6 +149,26 @@ def _interval(figure: CheckEntry | Estimate) -> list[str]:
     if figure.value is None or (figure.low is None and figure.high is None):
         return []
     return [format_interval(figure.low, figure.high, figure.value, figure.unit)]
+
+
+def _trivial(entry: BenchmarkEntry, quality: CheckEntry) -> list[str]:
+    """What the trivial answer is worth in a training."""
+    baseline = entry.training and entry.training.baseline
+    if not baseline or baseline.metric != quality.name or baseline.value is None:
+        return []
+    return [f"(trivial {format_quantity(baseline.value, quality.unit)})"]
+
+
+def _seeds(entry: BenchmarkEntry) -> list[str]:
+    """On how many seeds a training ran, and how its epochs vary, or how many missed the target."""
+    if entry.training is None or not entry.other_seeds:
+        return []
+    trainings = [entry.training, *entry.other_seeds]
+    missed, cv = sum(not one.reached_target for one in trainings), entry.metrics.get("variation")
+    if cv is None or cv.value is None:
+        return [f"({len(trainings)} seeds, {missed} missed the target)"]
+    percent = float(f"{100 * cv.value:.2g}")
+    return [f"({len(trainings)} seeds, CV {percent:g} %)"]
 
 
 def _check_row(check: Check) -> list[str]:

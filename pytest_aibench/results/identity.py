@@ -187,8 +187,8 @@ def _slug(text: str) -> str:
 def setup(environment: Environment, entry: BenchmarkEntry | None) -> dict[str, Json]:
     """What else than the code decides what a figure means; its hash is part of the series' key.
 
-    Seeds, the length of the load and limits that only judge are left out; in a search for a peak
-    the limits shape the answer. For no benchmark: what all of a session share.
+    Which seeds, the length of the load and limits that only judge are left out; in a search for a
+    peak the limits shape the answer. For no benchmark: what all of a session share.
     """
     harness = environment.harness
     shared = {"harness": str(harness.get("pytest_aibench", "")).partition(".")[0]}
@@ -202,6 +202,7 @@ def setup(environment: Environment, entry: BenchmarkEntry | None) -> dict[str, J
         "dataset": None if entry.dataset is None else entry.dataset.fingerprint,
         "scenario": _scenario(entry),
         "target": None if entry.training is None else entry.training.target,
+        "seeds": len(entry.other_seeds) + 1 if entry.other_seeds else None,
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
 

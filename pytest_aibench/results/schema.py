@@ -175,11 +175,27 @@ class PeakEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineEntry:
+    """What a trivial answer is worth where a training aims at a target.
+
+    Attributes:
+        name: The answer, like ``most frequent class``.
+        metric: The quality metric.
+        value: Its quality on the test split; null when it could not be measured.
+    """
+
+    name: str
+    metric: str
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingEntry:
     """How a training ran: one quality value per evaluation, seconds since the start beside it.
 
     Attributes:
         target: The quality that ended it; null in records of the first schema.
+        baseline: The trivial answer that the target must beat; null in older records.
     """
 
     seed: int
@@ -190,6 +206,7 @@ class TrainingEntry:
     seconds_trace: list[float | None]
     reached_target: bool
     target: float | None = None
+    baseline: BaselineEntry | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +231,7 @@ class BenchmarkEntry:
         kind: ``inference``, ``training`` or ``micro``.
         params: The parameters of the test, as text.
         verdict: ``passed``, ``inconclusive``, ``failed``, ``invalid`` or ``interrupted``.
+        other_seeds: The same training again, one entry for each further seed.
         metrics: Figures by name, the unit in the name.
         correct: Per-sample correctness of the accuracy pass by quality metric, each a base64 bit
             set with sample 0 first.
@@ -234,6 +252,7 @@ class BenchmarkEntry:
     load: LoadEntry | None = None
     peak: PeakEntry | None = None
     training: TrainingEntry | None = None
+    other_seeds: list[TrainingEntry] = field(default_factory=list)
     metrics: dict[str, Metric] = field(default_factory=dict)
     correct: dict[str, str] = field(default_factory=dict)
     checks: list[CheckEntry] = field(default_factory=list)

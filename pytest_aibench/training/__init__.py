@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from pytest_aibench.training.predictor import TensorPredictor
+from pytest_aibench.training.predictor import TensorPredictor, cast, dtype, tensors
 from pytest_aibench.training.runner import Trainer
-from pytest_aibench.training.task import Predictor, Task
+from pytest_aibench.training.task import Baseline, Batch, Learner, Predictor, Supervised, Task
 from pytest_aibench.training.torch_state import cpu_threads
 
-__all__ = ["Predictor", "Task", "TensorPredictor", "Trainer", "cpu_threads"]
+__all__ = [
+    "Baseline",
+    "Batch",
+    "Learner",
+    "Predictor",
+    "Supervised",
+    "Task",
+    "TensorPredictor",
+    "Trainer",
+    "cast",
+    "cpu_threads",
+    "dtype",
+    "tensors",
+]

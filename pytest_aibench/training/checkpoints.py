@@ -9,6 +9,8 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,23 +59,40 @@ def trained(
         UserError: The cache folder cannot be written.
     """
     key = checkpoint_key(task, device, seed=seed, scale=scale)
-    folder = default_cache_dir() if cache_dir is None else cache_dir
-    path = folder / "weights" / f"{task.name}-{key[:32]}.pt"
-    kept = _read(path)
+    kept = _read(_path(task, key, cache_dir))
     if kept is not None:
         return kept._replace(provenance={**kept.provenance, "from_cache": True})
     result = train(task, device, seed=seed, progress=progress)
+    return keep(task, result, device, scale=scale, cache_dir=cache_dir)
+
+
+def keep(
+    task: Task,
+    result: TrainingResult,
+    device: Device,
+    *,
+    scale: str,
+    cache_dir: Path | None = None,
+) -> Checkpoint:
+    """Put the weights of a training with the task's own settings into the cache.
+
+    Those that missed the task's target are left out.
+
+    Raises:
+        UserError: The cache folder cannot be written.
+    """
+    key = checkpoint_key(task, device, seed=result.seed, scale=scale)
     checkpoint = Checkpoint(result.state_dict, _provenance(result, key))
     if result.reached_target:
-        _write(path, checkpoint)
+        _write(_path(task, key, cache_dir), checkpoint)
     return checkpoint._replace(provenance={**checkpoint.provenance, "from_cache": False})
 
 
 def checkpoint_key(task: Task, device: Device, *, seed: int, scale: str) -> str:
     """sha256 over all that decides the weights: settings, code, data, torch, kind of device.
 
-    Code is every Python file in the folders of the model, of the trainer and of the metric; what
-    a model imports from other folders is not seen.
+    Code is every Python file in the folders of the model, the learner, the predictor, the trainer
+    and the metric; what they import from other folders is not seen.
     """
     import torch
 
@@ -88,7 +107,10 @@ def checkpoint_key(task: Task, device: Device, *, seed: int, scale: str) -> str:
             task.batch_size,
             task.cpu_threads,
         ],
-        "code": [_code(owner) for owner in (task.build, train, type(metric(task.metric)))],
+        "code": [
+            _identity(part)
+            for part in (task.build, task.learner, task.predictor, train, metric(task.metric))
+        ],
         "data": [datasets.get(task.dataset, split).fingerprint for split in ("train", "test")],
         "torch": torch.__version__,
         "device": device.kind,
@@ -96,12 +118,43 @@ def checkpoint_key(task: Task, device: Device, *, seed: int, scale: str) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
+def _identity(part: Any) -> Any:
+    """What decides how a part of a task behaves: names, code by folder, and its own settings."""
+    if hasattr(part, "__qualname__"):
+        return [part.__qualname__, _code(part)]
+    pieces = _pieces(part)
+    return [_identity(piece) for piece in pieces] if pieces else repr(part)
+
+
+def _pieces(part: Any) -> tuple[Any, ...]:
+    """What a tuple, a partial, a dataclass or another callable object is made of."""
+    if isinstance(part, tuple):
+        return part
+    if isinstance(part, partial):
+        return part.func, *part.args, *part.keywords.items()
+    if is_dataclass(part):
+        return type(part), *(getattr(part, field.name) for field in fields(part))
+    return (type(part), *vars(part).items()) if callable(part) else ()
+
+
 def _code(owner: Callable[..., Any]) -> str:
-    """Digest of all Python files in the folder in which a function or class is written."""
+    """Digest of all Python files in the folder in which a function or class is written.
+
+    What is not written in Python belongs to torch, whose version counts as it is.
+    """
     digest = hashlib.sha256()
-    for source in sorted(Path(inspect.getfile(owner)).parent.glob("*.py")):
+    try:
+        folder = Path(inspect.getfile(inspect.unwrap(owner))).parent
+    except TypeError:
+        return "built in"
+    for source in sorted(folder.glob("*.py")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def _path(task: Task, key: str, cache_dir: Path | None) -> Path:
+    folder = default_cache_dir() if cache_dir is None else cache_dir
+    return folder / "weights" / f"{task.name}-{key[:32]}.pt"
 
 
 def _provenance(result: TrainingResult, key: str) -> dict[str, Any]:

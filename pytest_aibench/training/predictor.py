@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pytest_aibench.training.task import Predictor
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-import copy
-from typing import TYPE_CHECKING
-
 from pytest_aibench.devices import Device, check_precision
 from pytest_aibench.errors import UserError
+from pytest_aibench.training.task import Batch, Predictor
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor, nn
 
 
 class TensorPredictor:
@@ -31,16 +27,20 @@ class TensorPredictor:
 
     def __init__(self, model: nn.Module, device: Device, precision: str) -> None:
         self._model = cast(model, device, precision).eval()
-        self._device = device.torch_device()
+        self._device = device
         self._dtype = dtype(precision)
 
-    def preprocess(self, samples: Sequence[npt.NDArray[Any]]) -> Tensor:
-        """Stack samples of shape (...) to a tensor of shape (n, ...) on the device."""
-        import torch
+    def preprocess(self, samples: Sequence[npt.NDArray[Any]]) -> Batch:
+        """Stack samples of shape (...) to a batch of shape (n, ...) on the device.
 
-        return torch.from_numpy(np.stack(samples)).to(self._device, self._dtype)
+        Fractional numbers get the model's precision; integers are left as they are.
+        """
+        batch = tensors(np.stack(samples), self._device)
+        if isinstance(batch, dict):
+            return {name: self._reduced(values) for name, values in batch.items()}
+        return self._reduced(batch)
 
-    def infer(self, inputs: Tensor) -> Tensor:
+    def infer(self, inputs: Batch) -> Tensor:
         """Run the model without gradients."""
         import torch
 
@@ -51,6 +51,28 @@ class TensorPredictor:
     def postprocess(self, raw: Tensor) -> list[npt.NDArray[np.float32]]:
         """Split the outputs into one float32 array for each sample."""
         return list(raw.float().cpu().numpy())
+
+    def _reduced(self, values: Tensor) -> Tensor:
+        return values.to(self._dtype) if values.is_floating_point() else values
+
+
+def tensors(values: npt.NDArray[Any], device: Device) -> Batch:
+    """Bring an array to the device: one with named fields as a dict of tensors by field.
+
+    Raises:
+        UserError: The array holds something else than numbers.
+    """
+    import torch
+
+    if values.dtype.names is not None:
+        return {name: tensors(values[name], device) for name in values.dtype.names}
+    if values.dtype.kind not in "biuf":
+        raise UserError(
+            f"a model cannot take values of type {values.dtype}: give samples, and references of "
+            "the train split, as numbers"
+        )
+    # A field lies apart in memory, in steps that torch may refuse.
+    return torch.from_numpy(np.array(values, order="C")).to(device.torch_device())
 
 
 def predict(

@@ -2,43 +2,63 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from pytest_aibench.bounds import Bound
+from pytest_aibench import datasets
+from pytest_aibench.bounds import Bound, Estimate, Violation
 from pytest_aibench.devices.base import Device
-from pytest_aibench.outcome import LookUp, Outcome, Required, judge_all
-from pytest_aibench.training.checkpoints import Checkpoint, trained
-from pytest_aibench.training.result import TrainingResult
+from pytest_aibench.errors import UserError
+from pytest_aibench.outcome import LookUp, Outcome, Required, judge_all, with_violations
+from pytest_aibench.quality.metrics import meets, metric
+from pytest_aibench.results.schema import BaselineEntry, TrainingEntry
+from pytest_aibench.training.checkpoints import Checkpoint, keep, trained
+from pytest_aibench.training.predictor import predict
+from pytest_aibench.training.result import TrainingResult, Trainings
 from pytest_aibench.training.task import Task
+from pytest_aibench.training.torch_state import cpu_threads
 from pytest_aibench.training.trainer import Progress, train
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """One training and what was learnt of it.
+    """What became of a task on one seed or several.
 
     Attributes:
         task: What was trained.
-        result: Quality and cost, epoch by epoch.
-        ended_s: When it ended, on ``time.perf_counter``.
+        result: Quality and cost, seed by seed and epoch by epoch.
+        baseline: Quality of the task's trivial answer.
         look_up: Finds the bounds that stand in a file.
         settle: Takes the outcome; raises what fails the test.
     """
 
     task: Task
-    result: TrainingResult
-    ended_s: float
+    result: Trainings
+    baseline: Estimate
     look_up: LookUp = field(default=Required, repr=False)
     settle: Callable[[TrainingRun, Outcome], None] = field(repr=False)
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """What makes the quality worth nothing: a trivial target, or data that were known."""
+        return (*_trivial_target(self), *_known_samples(self.task))
+
+    def entries(self) -> list[TrainingEntry]:
+        """The training on each seed as it stands in the record."""
+        baseline = BaselineEntry(
+            name=self.task.baseline.name, metric=self.result.metric, value=self.baseline.value
+        )
+        return [replace(one.entry(), baseline=baseline) for one in self.result.by_seed]
 
     def require(self, **bounds: Bound) -> None:
         """Judge the figures; one failure names all of them.
 
         Args:
             bounds: What is required: the task's quality metric, ``time_to_quality``,
-                ``epochs_to_quality``, ``steps_to_quality``, ``time_per_step``, ``throughput``.
+                ``epochs_to_quality``, ``steps_to_quality``, ``variation``,
+                ``variation_population``, ``time_per_step``, ``throughput``. What they are of
+                several seeds: `Trainings.estimate`.
 
         Raises:
             BenchmarkFailed: A bound is missed, or the training broke a rule.
@@ -47,7 +67,7 @@ class TrainingRun:
         __tracebackhide__ = True
         required = self.look_up(bounds)
         outcome = judge_all(self.result, required.bounds, (), required.uncalibrated)
-        self.settle(self, outcome)
+        self.settle(self, with_violations(outcome, self.violations))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,30 +78,94 @@ class Trainer:
         device: Where.
         scale: ``embedded`` or ``full``.
         settle: Takes each result's outcome; raises what fails the test.
+        seeds: On how many seeds a task is trained.
         look_up: Finds the bounds that stand in a file.
         progress: Gets one line of text after each epoch.
+        pictures: Folder for a picture of the last answers of each task that can draw them.
     """
 
     device: Device
     scale: str
     settle: Callable[[TrainingRun, Outcome], None]
+    seeds: int = 1
     look_up: LookUp = Required
     progress: Progress | None = None
+    pictures: Path | None = None
 
     def run(self, task: Task, *, seed: int = 0, target: float | None = None) -> TrainingRun:
         """Train a task to its target; judge with ``require`` on the result.
 
+        Weights that reach the task's own target are kept, so that `trained` finds them. Pictures
+        show the answers after the first seed.
+
         Args:
             task: What to train.
-            seed: Seed of weights, order and augmentation.
+            seed: The first seed of weights, order and augmentation; the others follow it.
             target: Quality to reach, instead of the task's.
+
+        Raises:
+            UserError: The folder for pictures, or that for weights, cannot be written.
         """
-        result = train(task, self.device, seed=seed, target=target, progress=self.progress)
-        ended_s = time.perf_counter()
+        baseline = task.baseline_quality()
+        results = [self._train(task, each, target) for each in range(seed, seed + self.seeds)]
+        if self.pictures is not None:
+            _draw(task, results[0], self.device, self.pictures)
         return TrainingRun(
-            task=task, result=result, ended_s=ended_s, look_up=self.look_up, settle=self.settle
+            task=task,
+            result=Trainings(by_seed=tuple(results)),
+            baseline=baseline,
+            look_up=self.look_up,
+            settle=self.settle,
         )
+
+    def _train(self, task: Task, seed: int, target: float | None) -> TrainingResult:
+        result = train(task, self.device, seed=seed, target=target, progress=self.progress)
+        if target is None:
+            keep(task, result, self.device, scale=self.scale)
+        return result
 
     def trained(self, task: Task, *, seed: int = 0) -> Checkpoint:
         """Trained weights of a task, from the cache where they lie, else trained now."""
         return trained(task, self.device, seed=seed, scale=self.scale, progress=self.progress)
+
+
+def _draw(task: Task, result: TrainingResult, device: Device, folder: Path) -> None:
+    if task.pictures is None:
+        return
+    from PIL import Image
+
+    test = datasets.get(task.dataset, "test")
+    with cpu_threads(task.cpu_threads):
+        model = task.serve(result.state_dict, device, "fp32")
+        sheet = task.pictures(test, predict(model, list(test.samples), task.batch_size))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(sheet).save(folder / f"{task.name}.png")
+    except OSError as error:
+        raise UserError(
+            f"cannot write pictures to {folder} ({error.strerror}): "
+            "choose another folder with --aibench-pictures"
+        ) from None
+
+
+def _trivial_target(run: TrainingRun) -> Iterator[Violation]:
+    task, trivial, target = run.task, run.baseline, run.result.target
+    if trivial.value is None or meets(metric(task.metric), trivial, target):
+        worth = trivial.why_open if trivial.value is None else f"{task.metric} {trivial.value:.4g}"
+        yield Violation(
+            rule="a target is better than a trivial answer",
+            evidence=f"{task.name}: the target is {task.metric} {target:g}, "
+            f"the trivial answer ({task.baseline.name}) gives {worth}",
+        )
+
+
+def _known_samples(task: Task) -> Iterator[Violation]:
+    train, test = (datasets.get(task.dataset, split).samples for split in ("train", "test"))
+    trained_on = {sample.tobytes() for sample in train}
+    known = [index for index, sample in enumerate(test) if sample.tobytes() in trained_on]
+    if known:
+        yield Violation(
+            rule="a test split holds no training samples",
+            evidence=f"data set {task.dataset!r}: {len(known)} of {len(test)} test samples are in "
+            f"the train split too, the first is sample {known[0]}",
+        )

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from pytest_aibench import datasets
 from pytest_aibench.bounds import Estimate
-from pytest_aibench.datasets import Dataset
 from pytest_aibench.devices.base import Device
 from pytest_aibench.errors import UserError
 from pytest_aibench.quality.metrics import meets, metric
-from pytest_aibench.training.predictor import predict
+from pytest_aibench.training.predictor import predict, tensors
 from pytest_aibench.training.result import Epoch, TrainingResult
-from pytest_aibench.training.task import Task
+from pytest_aibench.training.task import Batch, Task
 from pytest_aibench.training.torch_state import cpu_threads, seeded
 
 if TYPE_CHECKING:
@@ -68,20 +67,21 @@ def train(
             _Training(task, device, most, clock).warm_up()
         with seeded(seed, device):
             training = _Training(task, device, most, clock)
-            epochs = training.run(goal, most, progress)
+            epochs = training.run(seed, goal, most, progress)
     return TrainingResult(
         metric=task.metric,
         target=goal,
         seed=seed,
         n_samples=training.n_samples,
         batch_size=task.batch_size,
+        began_s=training.begin_s,
         epochs=epochs,
         state_dict=training.weights(),
     )
 
 
 class _Training:
-    """The moving parts of one training: model, optimiser, schedule, data in device memory."""
+    """The moving parts of one training: model, learner, data in device memory."""
 
     def __init__(
         self, task: Task, device: Device, max_epochs: int, clock: Callable[[], float]
@@ -89,30 +89,29 @@ class _Training:
         self._task = task
         self._device = device
         self._clock = clock
-        self._inputs, self._references = _tensors(datasets.get(task.dataset, "train"), device)
+        data = datasets.get(task.dataset, "train")
+        self.n_samples = len(data)
+        self._inputs = tensors(data.samples, device)
+        self._references = tensors(data.references, device)
         self._test = datasets.get(task.dataset, "test")
         self._model = task.build().to(device.torch_device())
-        self._optimizer = task.optimizer(self._model)
         steps = math.ceil(self.n_samples / task.batch_size) * max_epochs
-        self._schedule = task.schedule(self._optimizer, steps)
-        self._begin_s = clock()
-
-    @property
-    def n_samples(self) -> int:
-        return len(self._inputs)
+        self._learner = task.learner(self._model, steps)
+        self.begin_s = clock()
 
     def warm_up(self) -> None:
-        first = slice(self._task.batch_size)
-        self._step(self._inputs[first], self._references[first])
+        self._step(slice(self._task.batch_size))
         self._device.synchronize()
 
-    def run(self, target: float, max_epochs: int, progress: Progress | None) -> tuple[Epoch, ...]:
+    def run(
+        self, seed: int, target: float, max_epochs: int, progress: Progress | None
+    ) -> tuple[Epoch, ...]:
         epochs: list[Epoch] = []
         while len(epochs) < max_epochs:
             epochs.append(self._epoch())
             quality = epochs[-1].quality
             if progress is not None:
-                progress(_line(self._task, target, len(epochs), max_epochs, quality))
+                progress(_line(self._task, seed, target, f"{len(epochs)} of {max_epochs}", quality))
             if quality.value is None or meets(metric(self._task.metric), quality, target):
                 break
         return tuple(epochs)
@@ -129,7 +128,7 @@ class _Training:
             loss=loss,
             quality=quality,
             train_s=trained_s - begin_s,
-            end_s=self._clock() - self._begin_s,
+            end_s=self._clock() - self.begin_s,
         )
 
     def _train_epoch(self) -> float:
@@ -140,20 +139,11 @@ class _Training:
         total = torch.zeros((), device=place)
         order = torch.randperm(self.n_samples).to(place)
         for batch in torch.split(order, self._task.batch_size):
-            total += self._step(self._inputs[batch], self._references[batch]) * len(batch)
+            total += self._step(batch) * len(batch)
         return total.item() / self.n_samples
 
-    def _step(self, inputs: Tensor, references: Tensor) -> Tensor:
-        import torch
-
-        if self._task.augment is not None:
-            inputs = self._task.augment(inputs)
-        self._optimizer.zero_grad()
-        loss = self._task.loss(self._model, inputs, references)
-        torch.autograd.backward(loss)
-        self._optimizer.step()
-        self._schedule.step()
-        return loss.detach()
+    def _step(self, samples: slice | Tensor) -> Tensor:
+        return self._learner.step(_take(self._inputs, samples), _take(self._references, samples))
 
     def _evaluate(self, loss: float) -> Estimate:
         if not math.isfinite(loss):
@@ -164,13 +154,12 @@ class _Training:
         return quality.estimate(quality.scores(outputs, self._test.references))
 
 
-def _tensors(data: Dataset, device: Device) -> tuple[Tensor, Tensor]:
-    import torch
+def _take(batch: Batch, samples: slice | Tensor) -> Batch:
+    if isinstance(batch, dict):
+        return {name: values[samples] for name, values in batch.items()}
+    return batch[samples]
 
-    place = device.torch_device()
-    return torch.tensor(data.samples, device=place), torch.tensor(data.references, device=place)
 
-
-def _line(task: Task, target: float, epoch: int, max_epochs: int, quality: Estimate) -> str:
+def _line(task: Task, seed: int, target: float, epoch: str, quality: Estimate) -> str:
     value = "not measured" if quality.value is None else f"{quality.value:.4g}"
-    return f"{task.name}: epoch {epoch} of {max_epochs}, {task.metric} {value} (target {target:g})"
+    return f"{task.name}, seed {seed}: epoch {epoch}, {task.metric} {value} (target {target:g})"

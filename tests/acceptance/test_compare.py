@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from pytest_aibench import gatekeeper, session
 from pytest_aibench.cli import main
 from pytest_aibench.errors import UserError
 from pytest_aibench.gatekeeper import Gatekeeper
@@ -38,7 +39,7 @@ def test_number_of_runs(record_property):
 FAST, SLOW = 1e-3, 1e3
 """Factors by which the history was faster or slower than any machine that runs this test."""
 
-RUNS = 12
+RUNS = 14
 
 
 @pytest.fixture
@@ -51,14 +52,23 @@ def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     return project.runpytest("-s", *arguments)
 
 
-def make_history(project: pytest.Pytester, factor: float, **sw: str) -> None:
+def make_history(
+    project: pytest.Pytester, factor: float, canary_ms: float | None = None, **sw: str
+) -> None:
     """Multiply all timings of a real run, and spread them a little."""
     assert run(project).ret == pytest.ExitCode.OK
     (path,) = stored_files(project.path / ".aibench")
     real = read_run(path)
     path.unlink()
     for number in range(RUNS):
-        write_run(open_store(project.path / ".aibench"), earlier(real, number, factor, sw))
+        run_before = earlier(real, number, factor, sw)
+        if canary_ms is not None:
+            run_before = replace(run_before, canaries=canary(canary_ms))
+        write_run(open_store(project.path / ".aibench"), run_before)
+
+
+def canary(value_ms: float) -> dict[str, Metric]:
+    return {"host_loop_ms": Metric(value=value_ms, better="lower", n=9)}
 
 
 def earlier(real: Run, number: int, factor: float, sw: dict[str, str]) -> Run:
@@ -98,13 +108,37 @@ def test_a_slower_benchmark_fails_after_a_second_run(tiny: pytest.Pytester) -> N
             "*RUNS 2",
             "regressed: p50_ms * [[]*, *], p99_ms *, compared with all earlier runs",
             "benchmark *metric *before *now *change *verdict",
-            "test_tiny* *p50_ms * (12 runs) * (2 runs) * regressed",
+            "test_tiny* *p50_ms * (14 runs) * (2 runs) * regressed",
             "p50_ms: over 2.0 %, p = *, confirmed by a re-run",
             "if this is intended: aibench accept 'test_tiny.py::*' --metric p50_ms --reason '…'",
             "*= comparison =*",
             "2 regressed, 1 not worse; compared with all earlier runs",
         ]
     )
+
+
+def test_a_machine_that_is_slow_beside_the_second_run_excuses(
+    tiny: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_history(tiny, FAST, canary_ms=4.0)
+    measured = [canary(4.0), canary(4.0 / FAST**2)]
+    monkeypatch.setattr(session, "measure_canaries", lambda _: measured.pop(0))
+    result = run(tiny, "--aibench-compare")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*RUNS 2"])
+    assert not measured
+
+
+def test_a_long_history_is_read_with_a_line_on_the_terminal(
+    tiny: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_history(tiny, SLOW)
+    result = run(tiny, "--aibench-compare")
+    assert "indexing" not in text(result)
+    monkeypatch.setattr(gatekeeper, "_MANY", RUNS)
+    monkeypatch.setenv("AIBENCH_CACHE", str(tiny.path / "another"))
+    result = run(tiny, "--aibench-compare")
+    result.stdout.fnmatch_lines([f"aibench: indexing {RUNS + 1} of {RUNS + 1} records of *aibench"])
 
 
 def test_junit_and_last_failed_see_a_regression(tiny: pytest.Pytester) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_aibench.errors import UserError
 from pytest_aibench.options import Settings, read_settings
 
 VALUES = {
@@ -65,6 +66,22 @@ def test_no_store(
     if environment is not None:
         monkeypatch.setenv("AIBENCH_NO_STORE", environment)
     assert (settings(bare, *flag).store is not None) is kept
+
+
+def test_seeds_are_counted(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings(bare).seeds == 1
+    bare.makeini("[pytest]\naibench_seeds = 3")
+    assert settings(bare).seeds == 3
+    monkeypatch.setenv("AIBENCH_SEEDS", "4")
+    assert settings(bare).seeds == 4
+    assert settings(bare, "--aibench-seeds=5").harness()["seeds"] == "5"
+
+
+@pytest.mark.parametrize("seeds", ["0", "-1", "1.5", "some"])
+def test_no_seeds_are_refused(bare: pytest.Pytester, seeds: str) -> None:
+    with pytest.raises(UserError) as error:
+        settings(bare, f"--aibench-seeds={seeds}")
+    assert str(error.value) == f"--aibench-seeds={seeds}: give a number of seeds, 1 or more"
 
 
 def test_ini_options_may_stand_in_pyproject(bare: pytest.Pytester) -> None:

@@ -100,8 +100,8 @@ def _figures(metrics: Mapping[str, Metric], before: str = "") -> dict[str, Json]
 
 
 def _duration_s(entry: BenchmarkEntry) -> float:
-    ran = entry.load or entry.training
-    return (ran.duration_s if ran else None) or 0.0
+    ran = [entry.load or entry.training, *entry.other_seeds]
+    return sum(one.duration_s or 0.0 for one in ran if one is not None)
 
 
 def _properties(facts: Mapping[str, Json]) -> ElementTree.Element:

@@ -1,0 +1,263 @@
+"""A project's own task, the one of the suite's README: trained, served, caught when it cheats."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_aibench.quality import metrics
+from tests.records import stored_files
+
+pytest.importorskip("torch")
+# Projects run in this process, and pytester forgets what they import; these cannot be imported
+# twice.
+for module in ("torch._dynamo", "pytest_aibench.training.runner"):
+    import_module(module)
+
+README = Path(__file__).parents[2] / "benchmarks" / "README.md"
+MODEL, TASK = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+BENCHMARKS = """
+import pytest
+
+from clouds.task import TASK
+from pytest_aibench.datasets import get
+
+@pytest.mark.train
+def test_training(trainer):
+    trainer.run(TASK).require(**{TASK.metric: TASK.bound()}, time_to_quality=TASK.time_to_quality)
+
+@pytest.mark.parametrize("scenario", TASK.scenarios)
+def test_inference(loadgen, trainer, device, precision, scenario):
+    weights, provenance = trainer.trained(TASK)
+    model = TASK.serve(weights, device, precision)
+    result = loadgen.run(
+        model,
+        get("clouds"),
+        scenario,
+        references={"trained": provenance["top1"]},
+        provenance=provenance,
+    )
+    result.require(top1=TASK.bound("trained"), throughput=TASK.throughput)
+"""
+
+
+@pytest.fixture
+def component(
+    project: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> pytest.Pytester:
+    """A project with one folder for one task, and a cache of weights of its own."""
+    monkeypatch.setenv("AIBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(metrics, "_METRICS", dict(metrics._METRICS))
+    metrics.register(metrics.TopK(name="reversed", k=1, better="lower"))
+    package = project.mkpydir("clouds")
+    (package / "model.py").write_text(MODEL)
+    (package / "task.py").write_text(TASK)
+    project.makepyfile(BENCHMARKS)
+    return project
+
+
+def change(component: pytest.Pytester, name: str, old: str, new: str) -> None:
+    """Replace a text in a file of the task's folder."""
+    path = component.path / "clouds" / name
+    source = path.read_text()
+    assert source.count(old) == 1
+    path.write_text(source.replace(old, new))
+
+
+def entries(component: pytest.Pytester) -> dict[str, Any]:
+    """The entries of the last session, by test."""
+    record = json.loads(stored_files(component.path / ".aibench")[-1].read_text())
+    return {entry["id"].split("::")[1].split("[")[0]: entry for entry in record["benchmarks"]}
+
+
+def test_a_new_task_is_a_few_lines() -> None:
+    assert len([line for line in TASK.splitlines() if line]) < 30
+
+
+def test_a_task_in_a_folder_of_the_project_is_trained_and_served(
+    component: pytest.Pytester,
+) -> None:
+    result = component.runpytest()
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "test_training *top1 * *time_to_quality * passed",
+            "cpu *≥ 0.95 *≤ 1 min",
+            "*(trivial 0.5)",
+        ]
+    )
+    found = entries(component)
+    assert found["test_training"]["training"]["baseline"] == {
+        "name": "first class",
+        "metric": "top1",
+        "value": 0.5,
+    }
+    assert found["test_inference"]["provenance"]["from_cache"] is True
+
+
+def test_a_task_is_trained_on_several_seeds(component: pytest.Pytester) -> None:
+    component.makeini("[pytest]\naibench_seeds = 3")
+    result = component.runpytest("-k", "training")
+    result.assert_outcomes(passed=1)
+    result.stdout.re_match_lines([r".*\(3 seeds, CV \d+ %\)"])
+    entry = entries(component)["test_training"]
+    trainings = [entry["training"], *entry["other_seeds"]]
+    assert [one["seed"] for one in trainings] == [0, 1, 2]
+    costs = sorted(one["epochs"] for one in trainings)
+    assert entry["metrics"]["epochs_to_quality"]["value"] == costs[1]
+    assert entry["metrics"]["variation"]["n"] == 3
+
+
+def test_variation_of_one_seed_fails(component: pytest.Pytester) -> None:
+    path = next(component.path.glob("test_*.py"))
+    bounds = "time_to_quality=TASK.time_to_quality"
+    required = path.read_text().replace(bounds, "variation=at_most('50%')")
+    path.write_text("from pytest_aibench import at_most\n" + required)
+    result = component.runpytest("-k", "training")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["variation: not measured: it takes two seeds: add --aibench-seeds=5"]
+    )
+
+
+class Terminal(io.StringIO):
+    """A terminal that can be looked at after it was closed."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+    def close(self) -> None:
+        """Stay open."""
+
+
+def test_training_and_load_share_one_line_of_the_terminal(
+    component: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("pytest_aibench.session.open_terminal", lambda config: terminal)
+    result = component.runpytest("-k", "single_stream")
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*epoch 1 of 8*")
+    assert re.fullmatch(
+        r"clouds, seed 0: epoch 1 of 8, top1 [\d.]+ \(target 0.95\)"
+        r".*\r +\rtest_inference\[.*\]: \d+ queries, .* s of 5 s\r +\r",
+        terminal.getvalue(),
+    )
+
+
+def test_weights_cached_from_other_code_are_not_served(component: pytest.Pytester) -> None:
+    serving = ("-k", "single_stream")
+    for changed, from_cache in ((False, False), (False, True), (True, False)):
+        if changed:
+            change(component, "model.py", "self.line(points)", "-self.line(points)")
+        component.runpytest(*serving).assert_outcomes(passed=1)
+        assert entries(component)["test_inference"]["provenance"]["from_cache"] is from_cache
+
+
+NOT_REACHED = "failed: top1 * required ≥ 0.95*"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        pytest.param(
+            "task.py",
+            "points, classes, licence",
+            "points, classes if split == 'test' else np.arange(60) // 2 % 2, licence",
+            NOT_REACHED,
+            id="labels shuffled in training",
+        ),
+        pytest.param(
+            "model.py",
+            "self.line(points)",
+            "self.line(points * 0)",
+            NOT_REACHED,
+            id="model ignores its input",
+        ),
+        pytest.param(
+            "task.py",
+            'split == "train"',
+            "1",
+            "invalid: a test split holds no training samples: data set 'clouds': 60 of 60 test "
+            "samples are in the train split too, the first is sample 0",
+            id="evaluation on training data",
+        ),
+        pytest.param(
+            "task.py",
+            'metric="top1"',
+            'metric="reversed"',
+            "invalid: a target is better than a trivial answer: clouds: the target is reversed "
+            "0.95, the trivial answer (first class) gives reversed 0.5",
+            id="metric reversed",
+        ),
+        pytest.param(
+            "task.py",
+            "target=0.95",
+            "target=0.5",
+            "invalid: a target is better than a trivial answer: clouds: the target is top1 0.5, "
+            "the trivial answer (first class) gives top1 0.5",
+            id="target as good as the trivial answer",
+        ),
+        pytest.param(
+            "task.py",
+            "[0] * len(test)",
+            "[float('nan')] * len(test)",
+            "invalid: a target is better than a trivial answer: clouds: the target is top1 0.95, "
+            "the trivial answer (first class) gives 60 of 60 outputs are not numbers*",
+            id="trivial answer is none",
+        ),
+    ],
+)
+def test_a_planted_fault_is_caught(
+    component: pytest.Pytester, name: str, old: str, new: str, message: str
+) -> None:
+    change(component, name, old, new)
+    result = component.runpytest("-k", "training")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([message])
+
+
+PICTURES = """
+import numpy as np
+
+def sheet(test, outputs):
+    return np.full((4, len(test), 3), outputs[0].argmax(), np.uint8)
+
+TASK = Task("""
+
+
+def test_pictures_of_the_trained_answers_are_written(component: pytest.Pytester) -> None:
+    image = pytest.importorskip("PIL.Image")
+    component.runpytest("-k", "training", "--aibench-pictures", "none").assert_outcomes(passed=1)
+    change(component, "task.py", "TASK = Task(", PICTURES + "pictures=sheet,")
+    component.runpytest("-k", "training", "--aibench-pictures", "drawn").assert_outcomes(passed=1)
+    picture = np.asarray(image.open(component.path / "drawn" / "clouds.png"))
+    assert picture.shape == (4, 60, 3)
+    assert np.unique(picture).tolist() == [0]
+    assert not (component.path / "none").exists()
+
+
+def test_pictures_need_pillow(component: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_aibench.session.find_spec", lambda name: None)
+    result = component.runpytest("--aibench-pictures", "drawn")
+    result.stderr.fnmatch_lines(["ERROR: --aibench-pictures needs Pillow: pip install pillow"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_a_folder_for_pictures_that_cannot_be_made_is_named(component: pytest.Pytester) -> None:
+    pytest.importorskip("PIL")
+    change(component, "task.py", "TASK = Task(", PICTURES + "pictures=sheet,")
+    result = component.runpytest("-k", "training", "--aibench-pictures", "clouds/task.py")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*cannot write pictures to *task.py (File exists): choose another folder with *"]
+    )

@@ -1,0 +1,194 @@
+"""What the ``trainer`` fixture gives: a training, judged beside its trivial answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pytest_aibench.bounds import Verdict, Violation, at_most
+from pytest_aibench.datasets import Dataset, base
+from pytest_aibench.devices import resolve
+from pytest_aibench.outcome import Outcome
+from pytest_aibench.quality import metrics
+from pytest_aibench.quality.metrics import TopK
+from pytest_aibench.training import Baseline, Task, Trainer
+from pytest_aibench.training.runner import TrainingRun
+from pytest_aibench.training.trainer import train
+from tests.clouds import TASK, register_clouds
+
+CPU = resolve("cpu")[0]
+NAN = float("nan")
+ERRORS = TopK(name="errors", k=1, better="lower")
+
+
+@pytest.fixture(autouse=True)
+def clouds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(base, "_LOADERS", dict(base._LOADERS))
+    monkeypatch.setattr(metrics, "_METRICS", dict(metrics._METRICS))
+    monkeypatch.setenv("AIBENCH_CACHE", str(tmp_path))
+    register_clouds()
+    metrics.register(ERRORS)
+
+
+def judged(task: Task = TASK, *, target: float | None = None) -> tuple[TrainingRun, Outcome]:
+    """Train, and judge the quality against the task's target."""
+    outcomes: list[Outcome] = []
+    trainer = Trainer(
+        device=CPU, scale="embedded", settle=lambda run, outcome: outcomes.append(outcome)
+    )
+    run = trainer.run(task, target=target)
+    run.require(**{task.metric: task.bound()})
+    return run, outcomes[0]
+
+
+def test_a_target_above_the_trivial_answer_is_judged() -> None:
+    run, outcome = judged()
+    assert run.baseline == TASK.baseline_quality()
+    assert run.baseline.value == 0.5
+    assert (outcome.verdict, outcome.violations) == (Verdict.PASSED, ())
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "worth"),
+    [
+        (replace(TASK, target=0.5), "top1 0.5", "top1 0.5"),
+        (replace(TASK, target=0.4), "top1 0.4", "top1 0.5"),
+        (replace(TASK, metric="errors"), "errors 0.95", "errors 0.5"),
+        (
+            replace(TASK, baseline=Baseline(name="first class", answer=lambda *_: [NAN] * 60)),
+            "top1 0.95",
+            "60 of 60 outputs are not numbers, the first is that of sample 0",
+        ),
+    ],
+)
+def test_a_target_that_a_trivial_answer_meets_is_none(task: Task, target: str, worth: str) -> None:
+    _, outcome = judged(task)
+    assert outcome.verdict is Verdict.INVALID
+    assert outcome.violations == (
+        Violation(
+            rule="a target is better than a trivial answer",
+            evidence=f"clouds: the target is {target}, "
+            f"the trivial answer (first class) gives {worth}",
+        ),
+    )
+
+
+def test_the_target_of_the_run_counts() -> None:
+    assert judged(target=0.5)[1].verdict is Verdict.INVALID
+
+
+def test_test_samples_that_were_trained_on_are_found() -> None:
+    _, outcome = judged(replace(TASK, dataset="leaking"))
+    assert outcome.violations == (
+        Violation(
+            rule="a test split holds no training samples",
+            evidence="data set 'leaking': 2 of 60 test samples are in the train split too, "
+            "the first is sample 58",
+        ),
+    )
+
+
+@pytest.mark.parametrize(("target", "n_kept"), [(None, 1), (0.9, 0)])
+def test_weights_that_reach_the_tasks_own_target_are_kept(
+    target: float | None, n_kept: int, tmp_path: Path
+) -> None:
+    run, _ = judged(target=target)
+    assert len(list(tmp_path.glob("weights/*"))) == n_kept
+    trainer = Trainer(device=CPU, scale="embedded", settle=lambda run, outcome: None)
+    weights, provenance = trainer.trained(TASK)
+    assert provenance["from_cache"] is (n_kept == 1)
+    assert weights["weight"].equal(run.result.by_seed[0].state_dict["weight"])
+
+
+def test_weights_that_miss_the_target_are_not_kept(tmp_path: Path) -> None:
+    judged(replace(TASK, dataset="shuffled"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_each_seed_is_a_training_of_its_own(tmp_path: Path) -> None:
+    lines: list[str] = []
+    trainer = Trainer(
+        device=CPU,
+        scale="embedded",
+        seeds=3,
+        settle=lambda run, outcome: None,
+        progress=lines.append,
+    )
+    results = trainer.run(TASK, seed=4).result.by_seed
+    assert [result.seed for result in results] == [4, 5, 6]
+    assert [result.began_s for result in results] == sorted(result.began_s for result in results)
+    for result in results:
+        alone = train(TASK, CPU, seed=result.seed)
+        assert result.state_dict["weight"].equal(alone.state_dict["weight"])
+        assert trainer.trained(TASK, seed=result.seed).provenance["from_cache"] is True
+        assert lines.pop(0).startswith(f"clouds, seed {result.seed}: epoch 1 of 8, top1 ")
+        del lines[: result.n_epochs - 1]
+    assert not lines
+    assert len(list(tmp_path.glob("weights/*"))) == 3
+
+
+def test_all_seeds_are_judged_and_recorded() -> None:
+    outcomes: list[Outcome] = []
+    trainer = Trainer(
+        device=CPU,
+        scale="embedded",
+        seeds=2,
+        settle=lambda run, outcome: outcomes.append(outcome),
+    )
+    run = trainer.run(replace(TASK, dataset="shuffled"))
+    run.require(top1=TASK.bound(), variation=at_most("20%"))
+    worst = min(result.quality.value or 0 for result in run.result.by_seed)
+    assert [check.estimate.value for check in outcomes[0].checks] == [worst, None]
+    assert outcomes[0].verdict is Verdict.FAILED
+    assert [(entry.seed, entry.reached_target) for entry in run.entries()] == [
+        (0, False),
+        (1, False),
+    ]
+    assert {entry.baseline.name for entry in run.entries() if entry.baseline} == {"first class"}
+
+
+def test_pictures_show_the_first_seed(tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    drawn: list[list[Any]] = []
+
+    def sheet(test: Dataset, outputs: Sequence[Any]) -> npt.NDArray[np.uint8]:
+        drawn.append([scores.tolist() for scores in outputs])
+        return np.zeros((2, 2, 3), np.uint8)
+
+    task = replace(TASK, pictures=sheet)
+    for seeds in (1, 2):
+        Trainer(
+            device=CPU,
+            scale="embedded",
+            seeds=seeds,
+            settle=lambda run, outcome: None,
+            pictures=tmp_path,
+        ).run(task)
+    assert drawn[0] == drawn[1]
+    assert (tmp_path / "clouds.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("metric", "reference", "bound"),
+    [
+        ("top1", None, "≥ 0.95"),
+        ("top1", "fp32", "≥ 99% of fp32"),
+        ("errors", None, "≤ 0.95"),
+        ("errors", "fp32", "≤ 101% of fp32"),
+        ("psnr", None, "≥ 0.95 dB"),
+    ],
+)
+def test_bound_follows_the_metrics_direction(
+    metric: str, reference: str | None, bound: str
+) -> None:
+    assert str(replace(TASK, metric=metric).bound(reference)) == bound
+
+
+def test_a_task_is_written_as_its_name() -> None:
+    assert str(TASK) == "clouds"
