@@ -1,14 +1,39 @@
-"""AIBench's component tasks, one folder each; a new task is a new folder with a ``TASK``."""
+"""AIBench's component tasks, one folder each; a new task is a new folder with a ``TASK``.
+
+Names that begin with an underscore are what several folders share.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
 from pkgutil import iter_modules
+from types import ModuleType
 
+from benchmarks.components._full import FullModel
 from pytest_aibench.training import Task
 
 
 def all_tasks() -> tuple[Task, ...]:
     """The tasks of all folders, in the order of AIBench's component numbers."""
-    tasks = [import_module(f"{__name__}.{folder.name}").TASK for folder in iter_modules(__path__)]
+    tasks: list[Task] = [_folder(name).TASK for name in _names()]
     return tuple(sorted(tasks, key=lambda task: int(task.component.removeprefix("C"))))
+
+
+def task(name: str) -> Task:
+    """The task of one folder."""
+    found: Task = _folder(name).TASK
+    return found
+
+
+def full_models() -> dict[str, FullModel]:
+    """The paper's models at full size, by folder."""
+    folders = {name: _folder(name) for name in _names()}
+    return {name: folder.FULL for name, folder in folders.items() if hasattr(folder, "FULL")}
+
+
+def _names() -> list[str]:
+    return [folder.name for folder in iter_modules(__path__) if not folder.name.startswith("_")]
+
+
+def _folder(name: str) -> ModuleType:
+    return import_module(f"{__name__}.{name}")

@@ -14,12 +14,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
-        self.first = _convolution(channels_in, channels_out, 3, stride)
-        self.second = _convolution(channels_out, channels_out, 3, 1)
+        self.first = convolution(channels_in, channels_out, 3, stride)
+        self.second = convolution(channels_out, channels_out, 3, 1)
         same = channels_in == channels_out and stride == 1
-        self.shortcut = (
-            nn.Identity() if same else _convolution(channels_in, channels_out, 1, stride)
-        )
+        self.shortcut = nn.Identity() if same else convolution(channels_in, channels_out, 1, stride)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map (n, channels_in, h, w) to (n, channels_out, h / stride, w / stride)."""
@@ -36,7 +34,7 @@ class ResNet8(nn.Sequential):
 
     def __init__(self, channels: int = 1, classes: int = 10, width: int = 16) -> None:
         super().__init__(
-            _convolution(channels, width, 3, 1),
+            convolution(channels, width, 3, 1),
             nn.ReLU(),
             ResidualBlock(width, width, 1),
             ResidualBlock(width, 2 * width, 2),
@@ -47,7 +45,7 @@ class ResNet8(nn.Sequential):
         )
 
 
-def _convolution(channels_in: int, channels_out: int, size: int, stride: int) -> nn.Sequential:
+def convolution(channels_in: int, channels_out: int, size: int, stride: int) -> nn.Sequential:
     """A convolution that keeps the image's size but for its stride, with batch normalisation."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, size, stride, padding=size // 2, bias=False),

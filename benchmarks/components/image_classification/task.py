@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,8 +13,9 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from benchmarks.components.image_classification.model import ResNet8
 from pytest_aibench.bounds import at_least, at_most
+from pytest_aibench.datasets import Dataset
 from pytest_aibench.scenarios import MultiStream, Offline, Server, SingleStream
-from pytest_aibench.training import Task, TensorPredictor
+from pytest_aibench.training import Baseline, Supervised, Task, TensorPredictor
 
 PEAK_LEARNING_RATE = 0.1
 
@@ -45,6 +49,11 @@ def shift(images: Tensor) -> Tensor:
     return moved.movedim(-1, 1).contiguous()
 
 
+def most_frequent_class(train: Dataset, test: Dataset) -> Sequence[int]:
+    """The class that most training images have, for each test image."""
+    return [int(np.bincount(train.references).argmax())] * len(test)
+
+
 TASK = Task(
     name="image_classification",
     component="C1",
@@ -56,11 +65,9 @@ TASK = Task(
     batch_size=64,
     cpu_threads=1,
     build=ResNet8,
-    loss=loss,
-    optimizer=optimizer,
-    schedule=schedule,
-    augment=shift,
+    learner=Supervised(loss=loss, optimizer=optimizer, schedule=schedule, augment=shift),
     predictor=TensorPredictor,
+    baseline=Baseline(name="most frequent class", answer=most_frequent_class),
     time_to_quality=at_most("20 s"),
     scenarios=(
         SingleStream(latency_bound="50 ms"),

@@ -1,0 +1,107 @@
+"""Ranking distillation: a wide network learns first, then a narrow one from data and from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain, repeat
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Adam
+from torch.optim.lr_scheduler import LinearLR
+
+from benchmarks.components.learning_to_rank.model import Caser, TeacherAndStudent
+
+TEACHERS_SHARE = 0.4
+NEGATIVES = 9
+LEARNING_RATE = 5e-3
+WEIGHT_DECAY = 1e-6
+
+TAUGHT = 10
+FLATNESS = 10.0
+SHARPNESS = 0.1
+SAMPLED = 100
+
+
+class DistillationLearner:
+    """Spends the first steps on the teacher, the others on the student.
+
+    Args:
+        model: Both.
+        steps: Number of steps to come.
+        distils: False leaves the student alone with the data, to see what the teacher is worth.
+    """
+
+    def __init__(self, model: nn.Module, steps: int, *, distils: bool = True) -> None:
+        self._both = cast(TeacherAndStudent, model)
+        self._distils = distils
+        n_first = round(TEACHERS_SHARE * steps)
+        teacher = _Course(self._both.teacher, n_first)
+        self._student = _Course(self._both.student, steps - n_first)
+        self._courses = chain(repeat(teacher, n_first), repeat(self._student))
+
+    def step(self, inputs: Mapping[str, Tensor], references: Tensor) -> Tensor:
+        """Learn from users and their histories, and the films that came next, shape (n, 3)."""
+        course = next(self._courses)
+        wanted = course.network(inputs["user"], inputs["history"])
+        loss = self._ranking_loss(course.network, wanted, inputs["user"], references)
+        if self._distils and course is self._student:
+            loss = loss + self._distillation_loss(wanted, inputs)
+        return course.learn(loss)
+
+    def _ranking_loss(self, network: Caser, wanted: Tensor, users: Tensor, came: Tensor) -> Tensor:
+        """Tell the films that came next from some that were never seen (Caser, equation 10)."""
+        seen = self._both.seen
+        others = torch.randint(seen.shape[1], (len(users), NEGATIVES), device=seen.device)
+        right = functional.logsigmoid(network.score(wanted, came))
+        wrong = functional.logsigmoid(-network.score(wanted, others))
+        return -right.mean() - (wrong * ~seen[users[:, None], others]).mean()
+
+    def _distillation_loss(self, wanted: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Rank high what the teacher ranks highest (distillation, equation 6)."""
+        teacher, student = self._both.teacher.eval(), self._both.student
+        with torch.no_grad():
+            taught = self._both.recommend(teacher, inputs).topk(TAUGHT).indices
+        scores = student.score(wanted, taught)
+        with torch.no_grad():
+            n_items = self._both.seen.shape[1]
+            some = torch.randint(n_items, (len(wanted), SAMPLED), device=wanted.device)
+            weights = rank_weights(scores, student.score(wanted, some), n_items)
+        return -(weights * functional.logsigmoid(scores)).sum(1).mean()
+
+
+def rank_weights(scores: Tensor, sampled: Tensor, n_items: int) -> Tensor:
+    """How much each of the teacher's items counts: first ones, and those the student ranks too low.
+
+    Args:
+        scores: The student's scores of the teacher's items, best first, shape (n, k).
+        sampled: Its scores of items drawn at random, from which its ranks are estimated, (n, m).
+        n_items: How many items there are.
+
+    Returns:
+        Weights of shape (n, k); each row has the sum 1 (distillation, equations 8 to 10), or 0
+        where the student ranks none too low.
+    """
+    teachers_rank = torch.arange(1, scores.shape[1] + 1, device=scores.device)
+    above = (sampled[:, None, :] > scores[:, :, None]).float().mean(2)
+    too_low = n_items * above - teachers_rank
+    weights = torch.exp(-teachers_rank / FLATNESS) * torch.tanh(SHARPNESS * too_low).clamp(min=0)
+    return functional.normalize(weights, p=1.0, dim=1)
+
+
+class _Course:
+    """A network and what moves its weights: Adam, at a rate that falls evenly to a tenth."""
+
+    def __init__(self, network: Caser, steps: int) -> None:
+        self.network = network
+        self._optimizer = Adam(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        self._schedule = LinearLR(self._optimizer, 1.0, 0.1, total_iters=steps)
+
+    def learn(self, loss: Tensor) -> Tensor:
+        self._optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self._optimizer.step()
+        self._schedule.step()
+        return loss.detach()

@@ -1,0 +1,8 @@
+"""C13, 3D object reconstruction: a perspective transformer learns solids from silhouettes."""
+
+from __future__ import annotations
+
+from benchmarks.components.reconstruction_3d.full import FULL
+from benchmarks.components.reconstruction_3d.task import TASK
+
+__all__ = ["FULL", "TASK"]
