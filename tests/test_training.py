@@ -28,8 +28,7 @@ from pytest_aibench.training.checkpoints import Checkpoint, checkpoint_key, trai
 from pytest_aibench.training.predictor import TensorPredictor, predict
 from pytest_aibench.training.result import TrainingResult, Trainings
 from pytest_aibench.training.task import Learner, Task
-from pytest_aibench.training.torch_state import cpu_threads
-from pytest_aibench.training.trainer import train
+from pytest_aibench.training.trainer import cpu_threads, train
 from tests.clouds import (
     LEARNER,
     N_SAMPLES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytest_aibench.training.predictor import TensorPredictor, cast, dtype, tensors
 from pytest_aibench.training.runner import Trainer
 from pytest_aibench.training.task import Baseline, Batch, Learner, Predictor, Supervised, Task
-from pytest_aibench.training.torch_state import cpu_threads
+from pytest_aibench.training.trainer import cpu_threads
 
 __all__ = [
     "Baseline",

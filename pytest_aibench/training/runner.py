@@ -17,8 +17,7 @@ from pytest_aibench.training.checkpoints import Checkpoint, keep, trained
 from pytest_aibench.training.predictor import predict
 from pytest_aibench.training.result import TrainingResult, Trainings
 from pytest_aibench.training.task import Task
-from pytest_aibench.training.torch_state import cpu_threads
-from pytest_aibench.training.trainer import Progress, train
+from pytest_aibench.training.trainer import Progress, cpu_threads, train
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,15 @@
-"""Training a task until its quality target."""
+"""Training a task until its quality target, with random streams and threads set for it alone."""
 
 from __future__ import annotations
 
 import math
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pytest_aibench import datasets
 from pytest_aibench.bounds import Estimate
@@ -15,7 +19,6 @@ from pytest_aibench.quality.metrics import meets, metric
 from pytest_aibench.training.predictor import predict, tensors
 from pytest_aibench.training.result import Epoch, TrainingResult
 from pytest_aibench.training.task import Batch, Task
-from pytest_aibench.training.torch_state import cpu_threads, seeded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,6 +81,42 @@ def train(
         epochs=epochs,
         state_dict=training.weights(),
     )
+
+
+@contextmanager
+def seeded(seed: int, device: Device) -> Iterator[None]:
+    """Seed Python, numpy and torch; on leaving, their streams go on as if nothing had happened."""
+    import torch
+
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    index = device.torch_device().index or 0
+    devices = [index] if device.kind in ("cuda", "xpu") else []
+    with torch.random.fork_rng(devices, device_type=device.kind if devices else "cuda"):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Compute with so many threads, and go back to the former number on leaving; None changes none.
+
+    Threads that share an operation wait for each other in a busy loop. A small model gains little
+    from them, and loses seconds whenever another process takes a core.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Training:
