@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import itertools
 import random
@@ -419,6 +420,26 @@ def test_weights_of_other_code_are_not_used(tmp_path: Path) -> None:
     (code / "layers.py").write_text("# a helper beside the model\n")
     assert weights(cache, task)[1]
     assert not weights(cache, task)[1]
+
+
+def test_weights_of_code_in_another_folder_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model's module takes a function from a package, which takes a class from a third one."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    files = {
+        "model_of_two": "from shared_parts import make\n\ndef build():\n    return make()\n",
+        "shared_parts": "from shared_layers import Layer\n\ndef make():\n    return Layer(2, 2)\n",
+        "shared_layers": "from torch.nn import Linear\n\nclass Layer(Linear):\n    pass\n",
+    }
+    for name, source in files.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(source)
+    task = replace(TASK, build=importlib.import_module("model_of_two").build)
+    assert weights(tmp_path / "cache", task)[1]
+    assert not weights(tmp_path / "cache", task)[1]
+    (tmp_path / "shared_layers" / "__init__.py").write_text("# other code\n")
+    assert weights(tmp_path / "cache", task)[1]
 
 
 class Named:

@@ -576,7 +576,7 @@ def linted() -> Iterator[tuple[str, str]]:
 def test_actionlint_finds_nothing(text: str, tmp_path: Path) -> None:
     actionlint = shutil.which("actionlint", path=f"{TOOLS}{os.pathsep}{os.environ['PATH']}")
     if actionlint is None:
-        pytest.skip("there is no actionlint on the path")
+        pytest.skip("there is no actionlint: run `pip install -r requirements-lint.txt`")
     path = tmp_path / "workflow.yml"
     path.write_text(text, encoding="utf-8")
     # Not every version knows that jobs can queue, as they can since May 2026.

@@ -7,11 +7,13 @@ import inspect
 import io
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
+from sysconfig import get_path
 from typing import Any, NamedTuple
 
 from pytest_aibench import datasets
@@ -23,6 +25,7 @@ from pytest_aibench.training.result import TrainingResult
 from pytest_aibench.training.task import Task
 from pytest_aibench.training.trainer import Progress, train
 
+_INSTALLED = {"site-packages", "dist-packages"}
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -92,7 +95,8 @@ def checkpoint_key(task: Task, device: Device, *, seed: int, scale: str) -> str:
     """sha256 over all that decides the weights: settings, code, data, torch, kind of device.
 
     Code is every Python file in the folders of the model, the learner, the predictor, the trainer
-    and the metric; what they import from other folders is not seen.
+    and the metric, and in those of the project's modules that they use. Installed packages are not
+    looked at, but for torch's version.
     """
     import torch
 
@@ -138,18 +142,45 @@ def _pieces(part: Any) -> tuple[Any, ...]:
 
 
 def _code(owner: Callable[..., Any]) -> str:
-    """Digest of all Python files in the folder in which a function or class is written.
+    """Digest of all Python files in the folders of a function or class and of what it uses.
 
     What is not written in Python belongs to torch, whose version counts as it is.
     """
     digest = hashlib.sha256()
+    owner = inspect.unwrap(owner)
     try:
-        folder = Path(inspect.getfile(inspect.unwrap(owner))).parent
+        own = Path(inspect.getfile(owner)).parent
     except TypeError:
         return "built in"
-    for source in sorted(folder.glob("*.py")):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    for folder in sorted({own, *_folders_used(owner.__module__)}):
+        for source in sorted(folder.glob("*.py")):
+            digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def _folders_used(name: str) -> set[Path]:
+    """Folders of the project's modules that a module takes names from, itself or through others."""
+    found: dict[str, Path] = {}
+    todo = [name]
+    while todo:
+        for value in getattr(sys.modules.get(todo.pop()), "__dict__", {}).values():
+            home = (
+                value.__name__ if inspect.ismodule(value) else str(getattr(value, "__module__", ""))
+            )
+            if home not in found and (file := _own_file(home)) is not None:
+                found[home] = file.parent
+                todo.append(home)
+    return set(found.values())
+
+
+def _own_file(module: str) -> Path | None:
+    """The file of a module of the project; None for one of a package, of Python or of ours."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None or module.partition(".")[0] == __name__.partition(".")[0]:
+        return None
+    path = Path(file)
+    installed = _INSTALLED & set(path.parts) or path.is_relative_to(get_path("stdlib"))
+    return None if installed else path
 
 
 def _path(task: Task, key: str, cache_dir: Path | None) -> Path:

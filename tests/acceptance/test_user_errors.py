@@ -175,7 +175,7 @@ def test_arguments_of_marks_under_xdist(project: pytest.Pytester) -> None:
     ("mark", "message"),
     [
         ("", "the dataset fixture needs a mark: write @pytest.mark.dataset('digits')"),
-        ("@pytest.mark.dataset('moons')", "unknown data set 'moons': use one of *digits, *tiny"),
+        ("@pytest.mark.dataset('moons')", "unknown data set 'moons': use one of digits, tiny"),
         (
             "@pytest.mark.dataset('tiny', split='dev')",
             "unknown split 'dev' of data set 'tiny': use train or test",

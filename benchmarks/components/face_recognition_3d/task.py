@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
+from benchmarks.components._common import OneCycle, most_frequent_class
 from benchmarks.components.face_recognition_3d.data import NAME, PEOPLE
 from benchmarks.components.face_recognition_3d.model import DepthResNet
 from benchmarks.components.face_recognition_3d.pictures import pictures
 from pytest_aibench.bounds import at_least, at_most
-from pytest_aibench.datasets import Dataset
 from pytest_aibench.scenarios import MultiStream, Offline, Server, SingleStream
 from pytest_aibench.training import Baseline, Supervised, Task, TensorPredictor
 
@@ -38,16 +34,6 @@ def optimizer(model: nn.Module) -> Optimizer:
     )
 
 
-def schedule(optimizer: Optimizer, steps: int) -> LRScheduler:
-    """One cycle: up in the first quarter of the steps, then down along a cosine."""
-    return OneCycleLR(optimizer, PEAK_LEARNING_RATE, total_steps=steps, pct_start=0.25)
-
-
-def most_frequent_person(train: Dataset, test: Dataset) -> Sequence[int]:
-    """The person of whom most training portraits are, for each test portrait."""
-    return [int(np.bincount(train.references).argmax())] * len(test)
-
-
 TASK = Task(
     name="face_recognition_3d",
     component="C8",
@@ -59,9 +45,9 @@ TASK = Task(
     batch_size=32,
     cpu_threads=1,
     build=build,
-    learner=Supervised(loss=loss, optimizer=optimizer, schedule=schedule),
+    learner=Supervised(loss=loss, optimizer=optimizer, schedule=OneCycle(PEAK_LEARNING_RATE)),
     predictor=TensorPredictor,
-    baseline=Baseline(name="most frequent person", answer=most_frequent_person),
+    baseline=Baseline(name="most frequent person", answer=most_frequent_class),
     pictures=pictures,
     time_to_quality=at_most("90 s"),
     scenarios=(

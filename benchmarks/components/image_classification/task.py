@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
+from benchmarks.components._common import OneCycle, most_frequent_class
 from benchmarks.components.image_classification.model import ResNet8
 from pytest_aibench.bounds import at_least, at_most
-from pytest_aibench.datasets import Dataset
 from pytest_aibench.scenarios import MultiStream, Offline, Server, SingleStream
 from pytest_aibench.training import Baseline, Supervised, Task, TensorPredictor
 
@@ -32,11 +28,6 @@ def optimizer(model: nn.Module) -> Optimizer:
     )
 
 
-def schedule(optimizer: Optimizer, steps: int) -> LRScheduler:
-    """One cycle: up in the first quarter of the steps, then down along a cosine."""
-    return OneCycleLR(optimizer, PEAK_LEARNING_RATE, total_steps=steps, pct_start=0.25)
-
-
 def shift(images: Tensor) -> Tensor:
     """Move each image by up to one pixel each way, at random; what comes in is black."""
     n, _, height, width = images.shape
@@ -47,11 +38,6 @@ def shift(images: Tensor) -> Tensor:
     image = torch.arange(n, device=images.device)
     moved = padded[image[:, None, None], :, rows[:, :, None], columns[:, None, :]]
     return moved.movedim(-1, 1).contiguous()
-
-
-def most_frequent_class(train: Dataset, test: Dataset) -> Sequence[int]:
-    """The class that most training images have, for each test image."""
-    return [int(np.bincount(train.references).argmax())] * len(test)
 
 
 TASK = Task(
@@ -65,7 +51,9 @@ TASK = Task(
     batch_size=64,
     cpu_threads=1,
     build=ResNet8,
-    learner=Supervised(loss=loss, optimizer=optimizer, schedule=schedule, augment=shift),
+    learner=Supervised(
+        loss=loss, optimizer=optimizer, schedule=OneCycle(PEAK_LEARNING_RATE), augment=shift
+    ),
     predictor=TensorPredictor,
     baseline=Baseline(name="most frequent class", answer=most_frequent_class),
     time_to_quality=at_most("20 s"),

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
+from benchmarks.components._common import OneCycle
 from benchmarks.components.image_to_text.data import NAME, PAD, WORDS
 from benchmarks.components.image_to_text.model import small_captioner
 from benchmarks.components.image_to_text.pictures import pictures
@@ -33,11 +33,6 @@ def loss(model: nn.Module, inputs: Batch, lengths: Tensor) -> Tensor:
 def optimizer(model: nn.Module) -> Optimizer:
     """Adam."""
     return Adam(model.parameters(), PEAK_LEARNING_RATE)
-
-
-def schedule(optimizer: Optimizer, steps: int) -> LRScheduler:
-    """One cycle: up in the first tenth of the steps, then down along a cosine."""
-    return OneCycleLR(optimizer, PEAK_LEARNING_RATE, total_steps=steps, pct_start=0.1)
 
 
 def blind(train: Dataset, test: Dataset) -> Sequence[float]:
@@ -69,7 +64,12 @@ TASK = Task(
     batch_size=32,
     cpu_threads=1,
     build=small_captioner,
-    learner=Supervised(loss=loss, optimizer=optimizer, schedule=schedule, clip_norm=1.0),
+    learner=Supervised(
+        loss=loss,
+        optimizer=optimizer,
+        schedule=OneCycle(PEAK_LEARNING_RATE, rise=0.1),
+        clip_norm=1.0,
+    ),
     predictor=CaptionPredictor,
     baseline=Baseline(name="blind language model", answer=blind),
     pictures=pictures,

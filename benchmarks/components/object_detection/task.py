@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
+from benchmarks.components._common import OneCycle
 from benchmarks.components.object_detection.data import CLASSES, SIZE
 from benchmarks.components.object_detection.losses import Truth, detection_loss
 from benchmarks.components.object_detection.model import FasterRCNN
@@ -40,11 +40,6 @@ def optimizer(model: nn.Module) -> Optimizer:
     return AdamW(model.parameters(), PEAK_LEARNING_RATE, weight_decay=1e-2)
 
 
-def schedule(optimizer: Optimizer, steps: int) -> LRScheduler:
-    """One cycle: up in the first fifth of the steps, then down along a cosine."""
-    return OneCycleLR(optimizer, PEAK_LEARNING_RATE, total_steps=steps, pct_start=0.2)
-
-
 def most_frequent_class_at_the_mean_box(
     train: Dataset, test: Dataset
 ) -> Sequence[npt.NDArray[Any]]:
@@ -65,7 +60,9 @@ TASK = Task(
     batch_size=16,
     cpu_threads=1,
     build=build,
-    learner=Supervised(loss=loss, optimizer=optimizer, schedule=schedule),
+    learner=Supervised(
+        loss=loss, optimizer=optimizer, schedule=OneCycle(PEAK_LEARNING_RATE, rise=0.2)
+    ),
     predictor=Detector,
     baseline=Baseline(
         name="most frequent class at the mean box", answer=most_frequent_class_at_the_mean_box

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
+from benchmarks.components._common import OneCycle
 from benchmarks.components.reconstruction_3d.cameras import VIEWS
 from benchmarks.components.reconstruction_3d.data import NAME, voxels
 from benchmarks.components.reconstruction_3d.model import PerspectiveTransformer
@@ -49,11 +49,6 @@ def optimizer(model: nn.Module) -> Optimizer:
     return Adam(model.parameters(), PEAK_LEARNING_RATE)
 
 
-def schedule(optimizer: Optimizer, steps: int) -> LRScheduler:
-    """One cycle: up in the first quarter of the steps, then down along a cosine."""
-    return OneCycleLR(optimizer, PEAK_LEARNING_RATE, total_steps=steps, pct_start=0.25)
-
-
 def mean_shape(train: Dataset, test: Dataset) -> Sequence[Solid]:
     """The voxels that many training solids fill, as many as fit those solids best."""
     solids = voxels(train.split)
@@ -76,7 +71,10 @@ TASK = Task(
     cpu_threads=1,
     build=PerspectiveTransformer,
     learner=Supervised(
-        loss=loss, optimizer=optimizer, schedule=schedule, augment=choose_photograph
+        loss=loss,
+        optimizer=optimizer,
+        schedule=OneCycle(PEAK_LEARNING_RATE),
+        augment=choose_photograph,
     ),
     predictor=TensorPredictor,
     baseline=Baseline(name="mean shape", answer=mean_shape),

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
+from benchmarks.components._common import OneCycle, most_frequent_class
 from benchmarks.components.spatial_transformer.data import NAME
 from benchmarks.components.spatial_transformer.model import DigitClassifier
 from pytest_aibench.bounds import at_least, at_most
-from pytest_aibench.datasets import Dataset
 from pytest_aibench.scenarios import MultiStream, Offline, Server, SingleStream
 from pytest_aibench.training import Baseline, Supervised, Task, TensorPredictor
 
@@ -30,16 +26,6 @@ def optimizer(model: nn.Module) -> Optimizer:
     return Adam(model.parameters(), PEAK_LEARNING_RATE)
 
 
-def schedule(optimizer: Optimizer, steps: int) -> LRScheduler:
-    """One cycle: up in the first fifth of the steps, then down along a cosine."""
-    return OneCycleLR(optimizer, PEAK_LEARNING_RATE, total_steps=steps, pct_start=0.2)
-
-
-def most_frequent_class(train: Dataset, test: Dataset) -> Sequence[int]:
-    """The class that most training images have, for each test image."""
-    return [int(np.bincount(train.references).argmax())] * len(test)
-
-
 TASK = Task(
     name="spatial_transformer",
     component="C15",
@@ -51,7 +37,9 @@ TASK = Task(
     batch_size=64,
     cpu_threads=1,
     build=DigitClassifier,
-    learner=Supervised(loss=loss, optimizer=optimizer, schedule=schedule),
+    learner=Supervised(
+        loss=loss, optimizer=optimizer, schedule=OneCycle(PEAK_LEARNING_RATE, rise=0.2)
+    ),
     predictor=TensorPredictor,
     baseline=Baseline(name="most frequent class", answer=most_frequent_class),
     time_to_quality=at_most("120 s"),

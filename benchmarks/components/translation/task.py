@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
+from benchmarks.components._common import OneCycle
 from benchmarks.components.translation.data import (
     BEGIN,
     END,
@@ -55,13 +55,6 @@ def loss(model: nn.Module, english: Tensor, german: Tensor) -> Tensor:
 def optimizer(model: nn.Module) -> Optimizer:
     """Adam with the paper's constants (section 5.3)."""
     return Adam(model.parameters(), PEAK_LEARNING_RATE, betas=(0.9, 0.98), eps=1e-9)
-
-
-def schedule(optimizer: Optimizer, steps: int) -> LRScheduler:
-    """Up in the first fifth of the steps, then down along a cosine."""
-    return OneCycleLR(
-        optimizer, PEAK_LEARNING_RATE, total_steps=steps, pct_start=0.2, cycle_momentum=False
-    )
 
 
 class Translator:
@@ -120,7 +113,12 @@ TASK = Task(
     batch_size=64,
     cpu_threads=1,
     build=build,
-    learner=Supervised(loss=loss, optimizer=optimizer, schedule=schedule, clip_norm=1.0),
+    learner=Supervised(
+        loss=loss,
+        optimizer=optimizer,
+        schedule=OneCycle(PEAK_LEARNING_RATE, rise=0.2, momentum=False),
+        clip_norm=1.0,
+    ),
     predictor=Translator,
     baseline=Baseline(name="translation of the most similar sentence", answer=translation_memory),
     time_to_quality=at_most("100 s"),

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
+from benchmarks.components._common import OneCycle
 from benchmarks.components.video_prediction.data import CONTEXT, NAME, PREDICTED
 from benchmarks.components.video_prediction.model import CDNA
 from benchmarks.components.video_prediction.pictures import pictures
@@ -38,11 +38,6 @@ def optimizer(model: nn.Module) -> Optimizer:
     return Adam(model.parameters(), PEAK_LEARNING_RATE)
 
 
-def schedule(optimizer: Optimizer, steps: int) -> LRScheduler:
-    """One cycle: up in the first quarter of the steps, then down along a cosine."""
-    return OneCycleLR(optimizer, PEAK_LEARNING_RATE, total_steps=steps, pct_start=0.25)
-
-
 def last_frame(train: Dataset, test: Dataset) -> Sequence[npt.NDArray[np.float32]]:
     """The last frame that is known, again and again."""
     return list(np.repeat(test.samples["frames"][:, -1:], PREDICTED, axis=1))
@@ -59,7 +54,9 @@ TASK = Task(
     batch_size=16,
     cpu_threads=1,
     build=build,
-    learner=Supervised(loss=loss, optimizer=optimizer, schedule=schedule, clip_norm=1.0),
+    learner=Supervised(
+        loss=loss, optimizer=optimizer, schedule=OneCycle(PEAK_LEARNING_RATE), clip_norm=1.0
+    ),
     predictor=TensorPredictor,
     baseline=Baseline(name="copy of the last frame", answer=last_frame),
     pictures=pictures,
