@@ -103,6 +103,32 @@ def test_narrow_summary() -> None:
     """)
 
 
+def test_a_long_name_breaks_where_its_words_end() -> None:
+    names = "image_classification-server", "neural_architecture_search-offline"
+    node = "a.py::test_inference[{}]"
+    slow = judge("p99", replace(SLOW, value=12345.6789), at_most("100 ms"))
+    entries = [benchmark(node.format(name), "passed", GOOD, slow) for name in names]
+    first = [line.split("  ")[0] for line in summary_table(entries, 20).splitlines()[2:]]
+    assert [line for line in first if line and line != "cpu fp32"] == [
+        "image_",
+        "classification-",
+        "server",
+        "neural_",
+        "architecture_",
+        "search-",
+        "offline",
+    ]
+
+
+def test_decibels_are_quality() -> None:
+    psnr = judge("psnr", Estimate(value=31.25, unit="dB", by_value=True), at_least("30 dB"))
+    row = summary_table([benchmark("a.py::test_x", "passed", psnr, FAST)], 200).splitlines()[-1]
+    assert cells(row).split(" | ")[3:5] == [
+        "psnr 31.25 dB ≥ 30 dB",
+        "p99 3.21 ms [3, 3.45] ≤ 100 ms",
+    ]
+
+
 def test_the_layout_follows_the_width() -> None:
     wide = max(map(len, summary_table(entries(), 1000).splitlines()))
     assert len(summary_table(entries(), wide).splitlines()) == 2 + 4

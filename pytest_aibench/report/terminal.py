@@ -13,6 +13,7 @@ from pytest_aibench.units import RATIO, format_interval, format_quantity
 CHECK_TABLE_WIDTH = 100
 
 _NOTHING = "-"
+_QUALITY_UNITS = {RATIO, "dB"}
 _NARROWEST = 20
 _MOST_NAMES = 3
 _SEVERITY = {verdict.value: rank for rank, verdict in enumerate(Verdict)}
@@ -21,7 +22,8 @@ _SEVERITY = {verdict.value: rank for rank, verdict in enumerate(Verdict)}
 def summary_table(entries: Sequence[BenchmarkEntry], width: int) -> str:
     """One row per benchmark: quality against target, speed with its interval against its bound.
 
-    Quality is the check without a unit, speed the one with a unit; of several the worst is shown.
+    Quality is the check of a share, a score or decibels, speed the one with another unit; of
+    several the worst is shown.
     Beside the quality of a training stands that of the trivial answer, beside its speed how much
     its seeds vary.
     Where one line per benchmark is wider than ``width``, cells break into lines; the result is
@@ -44,10 +46,17 @@ def _narrow_table(names: Sequence[str], entries: Sequence[BenchmarkEntry], width
     name_width = max(width - _width(_table([row[2:] for row in cells], headers)) - 2, _NARROWEST)
     rows = []
     for name, (device, precision, *others) in zip(names, cells, strict=True):
-        lines = textwrap.wrap(name, name_width)
+        lines = _wrapped(name, name_width)
         place = " ".join(word for word in (device, precision) if word != _NOTHING)
         rows.append(("\n".join([*lines, place]), *others))
     return _table(rows, ("benchmark", *headers))
+
+
+def _wrapped(name: str, width: int) -> Iterator[str]:
+    """Break at spaces and hyphens, and inside a longer word at underscores if it has any."""
+    for line in textwrap.wrap(name, width, break_long_words=False):
+        words = line if len(line) <= width else line.replace("_", "_ ")
+        yield from (part.replace("_ ", "_") for part in textwrap.wrap(words, width))
 
 
 def not_judged_lines(entries: Sequence[BenchmarkEntry]) -> list[str]:
@@ -116,8 +125,8 @@ def _name(test: str, entry: BenchmarkEntry, several: bool) -> str:
 
 
 def _cells(entry: BenchmarkEntry, gap: str) -> list[str]:
-    quality = _worst(check for check in entry.checks if check.unit == RATIO)
-    speed = _worst(check for check in entry.checks if check.unit != RATIO)
+    quality = _worst(check for check in entry.checks if check.unit in _QUALITY_UNITS)
+    speed = _worst(check for check in entry.checks if check.unit not in _QUALITY_UNITS)
     return [
         entry.device.id if entry.device else _NOTHING,
         entry.precision or _NOTHING,
