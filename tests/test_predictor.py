@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from pytest_aibench.devices import resolve
 from pytest_aibench.errors import UserError
-from pytest_aibench.training.predictor import TensorPredictor, cast, dtype, predict, tensors
+from pytest_aibench.training.predictor import (
+    TensorPredictor,
+    cast,
+    dtype,
+    macs,
+    predict,
+    tensors,
+)
 
 CPU = resolve("cpu")[0]
 
@@ -120,3 +127,84 @@ def test_precision_without_a_type_is_refused() -> None:
     with pytest.raises(UserError) as error:
         dtype("int8")
     assert str(error.value) == ("no model can be cast to precision 'int8': use fp32, bf16, fp16")
+
+
+class Attention(nn.Module):
+    """Attends to itself with two heads, in one layer of torch or in its bare operation."""
+
+    def __init__(self, layer: nn.MultiheadAttention | None = None) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Attend."""
+        if self.layer is None:
+            heads = inputs.view(*inputs.shape[:2], 2, -1).transpose(1, 2)
+            return nn.functional.scaled_dot_product_attention(heads, heads, heads)
+        attended: Tensor = self.layer(inputs, inputs, inputs)[0]
+        return attended
+
+
+class Recurrent(nn.Module):
+    """Gives what a recurrent layer gives at each step."""
+
+    def __init__(self, layer: nn.RNNBase) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Run through the steps."""
+        outputs: Tensor = self.layer(inputs)[0]
+        return outputs
+
+
+class Bare(nn.Module):
+    """A matrix times a vector, then a scalar product."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Multiply."""
+        vector = inputs[0, 0]
+        return (inputs[0] @ vector).sum() + (vector @ vector).reshape(1)
+
+
+ENCODER = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "by_hand"),
+    [
+        (nn.Linear(3, 4), (3,), 3 * 4),
+        (nn.Linear(3, 4), (7, 3), 7 * 3 * 4),
+        (nn.Conv2d(2, 4, 3), (2, 5, 6), 2 * 3 * 3 * 4 * (3 * 4)),
+        (nn.Conv2d(2, 4, 3, groups=2), (2, 5, 6), 3 * 3 * 4 * (3 * 4)),
+        (nn.ConvTranspose2d(2, 4, 3), (2, 5, 6), 2 * 3 * 3 * 4 * (5 * 6)),
+        (Recurrent(nn.RNN(3, 4, batch_first=True)), (5, 3), 5 * 4 * (3 + 4)),
+        (Recurrent(nn.GRU(3, 4, batch_first=True)), (5, 3), 5 * 3 * 4 * (3 + 4)),
+        (Recurrent(nn.LSTM(3, 4, batch_first=True)), (5, 3), 5 * 4 * 4 * (3 + 4)),
+        (Recurrent(nn.LSTM(3, 4, bias=False, batch_first=True)), (5, 3), 5 * 4 * 4 * (3 + 4)),
+        (
+            Recurrent(nn.LSTM(3, 4, 2, bidirectional=True, batch_first=True)),
+            (5, 3),
+            2 * 5 * 4 * 4 * (3 + 4) + 2 * 5 * 4 * 4 * (8 + 4),
+        ),
+        (Attention(), (5, 4), 2 * 5 * 5 * 4),
+        (
+            Attention(nn.MultiheadAttention(4, 2, batch_first=True)),
+            (5, 4),
+            4 * (5 * 4 * 4) + 2 * 5 * 5 * 4,
+        ),
+        (ENCODER, (5, 4), 4 * (5 * 4 * 4) + 2 * 5 * 5 * 4 + 2 * (5 * 4 * 8)),
+        (Bare(), (5, 4), 5 * 4 + 4),
+    ],
+)
+def test_multiply_accumulates_of_one_answer(
+    model: nn.Module, shape: tuple[int, ...], by_hand: int
+) -> None:
+    sample = np.zeros(shape, dtype=np.float32)
+    assert macs(TensorPredictor(model, CPU, "fp32"), sample) == by_hand
+
+
+def test_what_only_works_element_by_element_has_no_count() -> None:
+    fused = torch.backends.mha.get_fastpath_enabled()
+    assert macs(TensorPredictor(Halves(), CPU, "fp32"), samples(1)[0]) is None
+    assert torch.backends.mha.get_fastpath_enabled() == fused

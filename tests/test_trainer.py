@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
+from torch import Tensor, nn
 
 from pytest_aibench.bounds import Verdict, Violation, at_most
 from pytest_aibench.datasets import Dataset, base
@@ -18,9 +20,10 @@ from pytest_aibench.outcome import Outcome
 from pytest_aibench.quality import metrics
 from pytest_aibench.quality.metrics import TopK
 from pytest_aibench.training import Baseline, Task, Trainer
+from pytest_aibench.training.result import Complexity
 from pytest_aibench.training.runner import TrainingRun
 from pytest_aibench.training.trainer import train
-from tests.clouds import TASK, register_clouds
+from tests.clouds import TASK, cross_entropy, learning, register_clouds
 
 CPU = resolve("cpu")[0]
 NAN = float("nan")
@@ -92,6 +95,37 @@ def test_test_samples_that_were_trained_on_are_found() -> None:
             "the first is sample 58",
         ),
     )
+
+
+class Frozen(nn.Linear):
+    """A line whose bias is not learnt."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 2)
+        self.bias.requires_grad_(False)
+
+
+def test_every_seed_has_the_models_complexity_beside_it() -> None:
+    trainer = Trainer(device=CPU, scale="embedded", settle=lambda *_: None, seeds=2)
+    run = trainer.run(replace(TASK, build=Frozen))
+    assert run.complexity == Complexity(n_parameters=4, macs_per_sample=4)
+    assert [(one.n_parameters, one.macs_per_sample) for one in run.entries()] == [(4, 4)] * 2
+
+
+def test_counting_leaves_the_random_streams_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(())
+    torch.manual_seed(5)
+    judged()
+    assert torch.rand(()) == expected
+
+
+def test_a_model_without_numbers_for_weights_is_not_asked() -> None:
+    def not_a_number(model: nn.Module, points: Tensor, classes: Tensor) -> Tensor:
+        return cross_entropy(model, points, classes) * NAN
+
+    run, _ = judged(learning(loss=not_a_number))
+    assert run.complexity == Complexity(n_parameters=6, macs_per_sample=None)
 
 
 @pytest.mark.parametrize(("target", "n_kept"), [(None, 1), (0.9, 0)])

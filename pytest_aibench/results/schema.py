@@ -196,6 +196,9 @@ class TrainingEntry:
     Attributes:
         target: The quality that ended it; null in records of the first schema.
         baseline: The trivial answer that the target must beat; null in older records.
+        n_parameters: Learnable parameters of everything that is trained; null when unknown.
+        macs_per_sample: Multiply-accumulates of answering the first test sample; null when unknown.
+        energy_j: What the device spent on it; null when it was not measured.
     """
 
     seed: int
@@ -207,6 +210,9 @@ class TrainingEntry:
     reached_target: bool
     target: float | None = None
     baseline: BaselineEntry | None = None
+    n_parameters: int | None = None
+    macs_per_sample: int | None = None
+    energy_j: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

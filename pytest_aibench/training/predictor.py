@@ -1,9 +1,10 @@
-"""The three phases of inference for models that take one tensor and give one."""
+"""The three phases of inference for models that take one tensor and give one, and their cost."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +85,45 @@ def predict(
         batch = samples[first : first + batch_size]
         outputs += predictor.postprocess(predictor.infer(predictor.preprocess(batch)))
     return outputs
+
+
+def macs(predictor: Predictor, sample: npt.NDArray[Any]) -> int | None:
+    """Multiply-accumulates of answering one sample on the processor; None when none were seen.
+
+    Counted are matrix products, convolutions, attention and recurrent layers of torch, forward
+    only; not what works element by element, and nothing outside of torch.
+    """
+    from torch.backends import mha
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False, custom_mapping=_uncounted())
+    fused = mha.get_fastpath_enabled()
+    mha.set_fastpath_enabled(False)  # One operation for a whole layer, which is not taken apart.
+    try:
+        with sdpa_kernel(SDPBackend.MATH), counter:
+            predict(predictor, [sample], 1)
+    finally:
+        mha.set_fastpath_enabled(fused)
+    return counter.get_total_flops() // 2 or None
+
+
+def _uncounted() -> dict[Any, Callable[..., int]]:
+    """FLOPs, two for each multiply-accumulate, of operations that torch's counter passes over."""
+    import torch
+
+    aten = torch.ops.aten
+
+    def recurrent(
+        steps: Sequence[int], of_input: Sequence[int], of_state: Sequence[int], *_: Any, **__: Any
+    ) -> int:
+        """Both matrices of weights are applied once at each step of each sequence."""
+        return 2 * math.prod(steps[:-1]) * (math.prod(of_input) + math.prod(of_state))
+
+    def product(first: Sequence[int], *_: Any, **__: Any) -> int:
+        return 2 * math.prod(first)
+
+    return {aten.mkldnn_rnn_layer: recurrent, aten.mv: product, aten.dot: product}
 
 
 def dtype(precision: str) -> torch.dtype:

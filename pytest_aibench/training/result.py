@@ -17,6 +17,19 @@ from pytest_aibench.units import RATE, RATIO, TIME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Complexity:
+    """How large a task's model is, and how much it computes; None where that is unknown.
+
+    Attributes:
+        n_parameters: Learnable parameters of everything that is trained.
+        macs_per_sample: Multiply-accumulates of answering the first test sample.
+    """
+
+    n_parameters: int | None = None
+    macs_per_sample: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
     """One pass over the training data, and what the model was worth after it.
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pytest_aibench import datasets
 from pytest_aibench.bounds import Bound, Estimate, Violation
 from pytest_aibench.devices.base import Device
+from pytest_aibench.devices.cpu import CpuDevice
 from pytest_aibench.errors import UserError
 from pytest_aibench.outcome import LookUp, Outcome, Required, judge_all, with_violations
 from pytest_aibench.quality.metrics import meets, metric
 from pytest_aibench.results.schema import BaselineEntry, TrainingEntry
 from pytest_aibench.training.checkpoints import Checkpoint, keep, trained
-from pytest_aibench.training.predictor import predict
-from pytest_aibench.training.result import TrainingResult, Trainings
+from pytest_aibench.training.predictor import macs, predict
+from pytest_aibench.training.result import Complexity, TrainingResult, Trainings
 from pytest_aibench.training.task import Task
-from pytest_aibench.training.trainer import Progress, cpu_threads, train
+from pytest_aibench.training.trainer import Progress, cpu_threads, seeded, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class TrainingRun:
         task: What was trained.
         result: Quality and cost, seed by seed and epoch by epoch.
         baseline: Quality of the task's trivial answer.
+        complexity: Size of the model, and how much an answer computes.
         look_up: Finds the bounds that stand in a file.
         settle: Takes the outcome; raises what fails the test.
     """
@@ -35,6 +37,7 @@ class TrainingRun:
     task: Task
     result: Trainings
     baseline: Estimate
+    complexity: Complexity = field(default_factory=Complexity)
     look_up: LookUp = field(default=Required, repr=False)
     settle: Callable[[TrainingRun, Outcome], None] = field(repr=False)
 
@@ -48,7 +51,8 @@ class TrainingRun:
         baseline = BaselineEntry(
             name=self.task.baseline.name, metric=self.result.metric, value=self.baseline.value
         )
-        return [replace(one.entry(), baseline=baseline) for one in self.result.by_seed]
+        same = {"baseline": baseline, **asdict(self.complexity)}
+        return [replace(one.entry(), **same) for one in self.result.by_seed]
 
     def require(self, **bounds: Bound) -> None:
         """Judge the figures; one failure names all of them.
@@ -113,6 +117,7 @@ class Trainer:
             task=task,
             result=Trainings(by_seed=tuple(results)),
             baseline=baseline,
+            complexity=_complexity(task, results[0]),
             look_up=self.look_up,
             settle=self.settle,
         )
@@ -126,6 +131,23 @@ class Trainer:
     def trained(self, task: Task, *, seed: int = 0) -> Checkpoint:
         """Trained weights of a task, from the cache where they lie, else trained now."""
         return trained(task, self.device, seed=seed, scale=self.scale, progress=self.progress)
+
+
+def _complexity(task: Task, result: TrainingResult) -> Complexity:
+    """Count once for all seeds, on the processor: the figures are the same on every device.
+
+    A model without numbers for weights may not be able to answer.
+    """
+    cpu = CpuDevice()
+    with cpu_threads(task.cpu_threads), seeded(result.seed, cpu):
+        model = task.build()
+        n_parameters = sum(each.numel() for each in model.parameters() if each.requires_grad)
+        if result.violations:
+            return Complexity(n_parameters=n_parameters)
+        model.load_state_dict(result.state_dict)
+        sample = datasets.get(task.dataset, "test").samples[0]
+        macs_per_sample = macs(task.predictor(model, cpu, "fp32"), sample)
+    return Complexity(n_parameters=n_parameters, macs_per_sample=macs_per_sample)
 
 
 def _draw(task: Task, result: TrainingResult, device: Device, folder: Path) -> None:

@@ -114,6 +114,7 @@ def test_a_task_is_trained_on_several_seeds(component: pytest.Pytester) -> None:
     costs = sorted(one["epochs"] for one in trainings)
     assert entry["metrics"]["epochs_to_quality"]["value"] == costs[1]
     assert entry["metrics"]["variation"]["n"] == 3
+    assert [one["macs_per_sample"] for one in trainings] == [4, 4, 4]
 
 
 def test_variation_of_one_seed_fails(component: pytest.Pytester) -> None:
