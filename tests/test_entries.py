@@ -122,7 +122,7 @@ def test_a_training_has_its_trivial_answer_beside_it(monkeypatch: pytest.MonkeyP
     run = trained()
     entry = training_fields(run, judge_all(run.result, {"top1": at_least(0.5)}))["training"]
     assert entry.baseline == BaselineEntry(name="first class", metric="top1", value=0.1)
-    assert replace(entry, baseline=None) == training(0, 1).entry()
+    assert replace(entry, task="", baseline=None) == training(0, 1).entry()
 
 
 def test_the_record_keeps_every_seed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,6 +138,9 @@ def test_entry_holds_the_whole_trace() -> None:
         quality_trace=[epoch.quality.value for epoch in result.epochs],
         seconds_trace=[3, 6, 9],
         reached_target=False,
+        n_samples=N_SAMPLES,
+        batch_size=16,
+        train_seconds_trace=[1, 1, 1],
         target=2.0,
     )
 

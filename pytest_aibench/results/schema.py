@@ -194,6 +194,10 @@ class TrainingEntry:
     """How a training ran: one quality value per evaluation, seconds since the start beside it.
 
     Attributes:
+        task: Name of the task; empty in older records.
+        n_samples: Training samples, all seen once in an epoch; null in older records.
+        batch_size: Samples in one optimiser step, on all devices; null in older records.
+        train_seconds_trace: Seconds spent training in each epoch, evaluation apart.
         target: The quality that ended it; null in records of the first schema.
         baseline: The trivial answer that the target must beat; null in older records.
         n_parameters: Learnable parameters of everything that is trained; null when unknown.
@@ -208,6 +212,10 @@ class TrainingEntry:
     quality_trace: list[float | None]
     seconds_trace: list[float | None]
     reached_target: bool
+    task: str = ""
+    n_samples: int | None = None
+    batch_size: int | None = None
+    train_seconds_trace: list[float | None] = field(default_factory=list)
     target: float | None = None
     baseline: BaselineEntry | None = None
     n_parameters: int | None = None

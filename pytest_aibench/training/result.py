@@ -136,6 +136,9 @@ class TrainingResult:
             quality_trace=[epoch.quality.value for epoch in measured],
             seconds_trace=[epoch.end_s for epoch in measured],
             reached_target=self.reached_target,
+            n_samples=self.n_samples,
+            batch_size=self.batch_size,
+            train_seconds_trace=[epoch.train_s for epoch in measured],
             target=self.target,
         )
 

@@ -51,7 +51,7 @@ class TrainingRun:
         baseline = BaselineEntry(
             name=self.task.baseline.name, metric=self.result.metric, value=self.baseline.value
         )
-        same = {"baseline": baseline, **asdict(self.complexity)}
+        same = {"task": self.task.name, "baseline": baseline, **asdict(self.complexity)}
         return [replace(one.entry(), **same) for one in self.result.by_seed]
 
     def require(self, **bounds: Bound) -> None:

@@ -19,6 +19,7 @@ EXPORTS = {
     "csv": "csv_table",
     "github-action-benchmark": "github_action_benchmark",
     "junit": "junit",
+    "mllog": "mllog",
     "pytest-benchmark": "pytest_benchmark",
 }
 """Modules of the formats that records are exported to."""
