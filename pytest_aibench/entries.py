@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -30,12 +29,9 @@ from pytest_aibench.results.schema import (
     PeakEntry,
     ProbeEntry,
 )
-from pytest_aibench.telemetry.watch import Window
+from pytest_aibench.telemetry.watch import Window, energy
 from pytest_aibench.training.convergence import END_CONFIDENCE
 from pytest_aibench.training.runner import TrainingRun
-
-SHORTEST_ENERGY_S = 1.0
-"""Drivers average power over as long (NVML since Ampere)."""
 
 PERCENTILES = (0.50, 0.90, 0.95, 0.97, 0.99, 0.999)
 """Those that LoadGen reports."""
@@ -92,6 +88,7 @@ def training_fields(run: TrainingRun, outcome: Outcome) -> dict[str, Any]:
         "time_to_quality_s": _metric(result.estimate("time_to_quality"), "lower"),
         "epochs_to_quality": _metric(result.estimate("epochs_to_quality"), "lower"),
         "steps_to_quality": _metric(result.estimate("steps_to_quality"), "lower"),
+        "energy_to_quality_j": _metric(result.estimate("energy_to_quality"), "lower"),
         "variation": variation,
         "variation_population": _metric(result.estimate("variation_population"), "lower"),
         "s_per_step": _metric(result.estimate("time_per_step"), "lower"),
@@ -120,21 +117,14 @@ def load_window(result: LoadResult | PeakRun | TrainingRun) -> Window | None:
 def energy_metrics(
     result: LoadResult | PeakRun | TrainingRun, telemetry: Mapping[str, Any]
 ) -> dict[str, Metric]:
-    """The device's energy for a training, or for each sample of a load, where it was measured.
-
-    The readings cover a little less than the load, and of several trainings also what lies between
-    them, so it is their mean power times the duration: of a load, or of trainings on average.
-    """
-    covered_s = telemetry.get("covered_s", 0.0)
-    too_short = "energy_j" not in telemetry or covered_s < SHORTEST_ENERGY_S
-    if too_short or isinstance(result, PeakRun):
+    """The device's energy for each sample of a load, where it was measured."""
+    if not isinstance(result, LoadResult):
         return {}
-    if isinstance(result, LoadResult):
-        name, cost_s = "energy_j_per_sample", result.load.duration_s / int(result.load.sizes.sum())
-    else:
-        name, cost_s = "energy_j", fmean(one.duration_s for one in result.result.by_seed)
-    power_w = telemetry["energy_j"] / covered_s
-    return {name: Metric(value=power_w * cost_s, better="lower", n=telemetry["n_readings"])}
+    spent = energy(telemetry, result.load.duration_s)
+    if spent.value is None:
+        return {}
+    value = spent.value / int(result.load.sizes.sum())
+    return {"energy_j_per_sample": Metric(value=value, better="lower", n=spent.n)}
 
 
 def judged_fields(outcome: Outcome) -> dict[str, Any]:

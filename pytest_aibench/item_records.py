@@ -33,8 +33,8 @@ class ItemRecords:
     """
 
     def __init__(self, item: pytest.Item, watch: Watch, inconclusive: str) -> None:
+        self.watch = watch
         self._item = item
-        self._watch = watch
         self._inconclusive = inconclusive
         self._entries: list[BenchmarkEntry] = []
         self._outcomes: list[Outcome] = []
@@ -69,7 +69,7 @@ class ItemRecords:
     ) -> None:
         """Record a judged result, and fail the test if it did not pass."""
         __tracebackhide__ = True
-        telemetry = self._watch.telemetry(load_window(result))
+        telemetry = self.watch.telemetry(load_window(result))
         outcome = with_violations(outcome, unfit(telemetry))
         judged = {**fields(result, outcome), **judged_fields(outcome)}
         judged["metrics"] |= energy_metrics(result, telemetry)
@@ -121,7 +121,7 @@ class ItemRecords:
             params={name: str(getattr(value, "id", value)) for name, value in parameters.items()},
             verdict=Verdict.INVALID.value,
             precision=parameters.get("aibench_precision", ""),
-            device=self._watch.entry(telemetry),
+            device=self.watch.entry(telemetry),
             telemetry=dict(telemetry),
         )
 

@@ -234,6 +234,7 @@ class BenchmarkSession:
             look_up=partial(self._look_up, item),
             progress=None if progress is None else progress.show,
             pictures=self._settings.pictures,
+            energy=item.stash[_RECORDS].watch.energy,
         )
 
     def attach(

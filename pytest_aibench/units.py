@@ -10,6 +10,7 @@ from pytest_aibench.errors import UserError
 
 TIME = "s"
 RATE = "samples/s"
+ENERGY = "J"
 RATIO = ""
 
 _UNITS: dict[str, tuple[float, str]] = {
@@ -27,7 +28,7 @@ _UNITS: dict[str, tuple[float, str]] = {
     "streams": (1.0, "streams"),
     "x": (1.0, "x"),
     "dB": (1.0, "dB"),
-    "J": (1.0, "J"),
+    "J": (1.0, ENERGY),
     "B": (1.0, "B"),
     "KiB": (1024.0, "B"),
     "MiB": (1024.0**2, "B"),

@@ -77,16 +77,24 @@ def test_energy_of_each_sample_of_a_load() -> None:
     assert metric.value == pytest.approx(50.0 * result.load.duration_s / n_samples)
 
 
-def test_energy_of_a_training() -> None:
-    assert energy_metrics(trained(), READINGS) == {
-        "energy_j": Metric(value=200.0, better="lower", n=21)
-    }
-    assert energy_metrics(trained(1, 3), READINGS)["energy_j"].value == 400.0
+def test_the_energy_of_a_training_is_measured_before_it_is_judged() -> None:
+    assert energy_metrics(trained(), READINGS) == {}
 
 
 @pytest.mark.parametrize("missing", [{"energy_j": 1.0, "covered_s": 0.9}, {"covered_s": 2.0}, {}])
 def test_energy_is_left_out_where_it_was_not_measured(missing: dict[str, float]) -> None:
-    assert energy_metrics(trained(), missing) == {}
+    assert energy_metrics(loaded(), missing) == {}
+
+
+def test_the_energy_of_a_training_stands_in_its_metrics_and_with_its_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pytest_aibench.entries.datasets.get", lambda *names: numbers())
+    spent = Estimate(value=200.0, unit="J", n=21, by_value=True)
+    run = replace(trained(), result=Trainings(by_seed=(replace(training(0, 1), energy=spent),)))
+    fields = training_fields(run, judge_all(run.result, {"top1": at_least(0.5)}))
+    assert fields["metrics"]["energy_to_quality_j"] == Metric(value=200.0, better="lower", n=1)
+    assert fields["training"].energy_j == 200.0
 
 
 def test_correctness_of_every_judged_metric() -> None:

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from pytest_aibench.bounds import Estimate
 from pytest_aibench.results.schema import DeviceEntry
 from pytest_aibench.telemetry import Sampler, machine, nvml, sampling
 from pytest_aibench.telemetry.reading import Reading
 from pytest_aibench.telemetry.sampler import Totals
 from pytest_aibench.telemetry.watch import Watch, unfit
+from pytest_aibench.telemetry.watch import energy as spent_energy
 from tests.fakes import A100, FakeClock, FakeDevice, fake_pynvml
 
 
@@ -581,3 +583,44 @@ def test_facts_of_this_machine() -> None:
     assert machine.memory()["memory_gib"] >= 1
     assert machine.system()["kernel"].startswith(platform.system())
     assert 0 < machine.load()["memory_available_bytes"] <= (machine.memory_bytes() or 0)
+
+
+SPENT: dict[str, Any] = {"energy_j": 100.0, "covered_s": 2.0, "n_readings": 21}
+
+
+def test_energy_is_mean_power_times_duration() -> None:
+    expected = Estimate(value=125.0, unit="J", n=21, by_value=True)
+    assert spent_energy(SPENT, 2.5) == expected
+
+
+@pytest.mark.parametrize(
+    ("readings", "why"),
+    [
+        ({}, "nothing tells how much energy this device spends"),
+        (SPENT | {"covered_s": 0.31}, "its energy was read for 0.31 s, it takes 1 s"),
+        (SPENT | {"unavailable": "NVMLError: lost"}, "its readings ended early: NVMLError: lost"),
+    ],
+)
+def test_energy_is_never_an_estimate(readings: dict[str, Any], why: str) -> None:
+    assert spent_energy(readings, 2.5) == Estimate(
+        value=None, unit="J", by_value=True, why_open=why
+    )
+
+
+def test_the_energy_of_a_gpu_in_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, A100 | {"nvmlDeviceGetHandleByUUID": {"GPU-1": "handle 0"}})
+    monkeypatch.setattr("pytest_aibench.telemetry.watch.SHORTEST_ENERGY_S", 0.0)
+    watch, begin_s = Watch(FakeDevice(id="cuda:0", kind="cuda", uuid="1")), time.perf_counter()
+    with watch.on():
+        watch.telemetry(None)
+        end_s = time.perf_counter()
+        assert watch.energy((begin_s, end_s)).value == pytest.approx(61.5 * (end_s - begin_s))
+        assert watch.energy((begin_s - 9, begin_s)).value is None
+
+
+def test_the_energy_of_a_processor_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, A100)
+    watch = Watch(FakeDevice(id="cpu", kind="cpu"))
+    with watch.on():
+        figure = watch.energy((0.0, time.perf_counter()))
+    assert figure.why_open == "nothing tells how much energy this device spends"

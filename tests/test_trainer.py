@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pytest_aibench.bounds import Verdict, Violation, at_most
+from pytest_aibench.bounds import Estimate, Verdict, Violation, at_most
 from pytest_aibench.datasets import Dataset, base
 from pytest_aibench.devices import resolve
 from pytest_aibench.outcome import Outcome
@@ -126,6 +126,26 @@ def test_a_model_without_numbers_for_weights_is_not_asked() -> None:
 
     run, _ = judged(learning(loss=not_a_number))
     assert run.complexity == Complexity(n_parameters=6, macs_per_sample=None)
+
+
+def test_energy_is_asked_for_each_training_alone() -> None:
+    windows: list[tuple[float, float]] = []
+
+    def spent(window: tuple[float, float]) -> Estimate:
+        windows.append(window)
+        return Estimate(value=float(len(windows)), unit="J", n=9, by_value=True)
+
+    trainer = Trainer(device=CPU, scale="embedded", settle=lambda *_: None, seeds=2, energy=spent)
+    run = trainer.run(TASK)
+    assert windows == [one.window for one in run.result.by_seed]
+    assert [one.energy_j for one in run.entries()] == [1.0, 2.0]
+    run.require(energy_to_quality=at_most("2 J"))
+
+
+def test_energy_that_nobody_watches_is_not_measured() -> None:
+    run, _ = judged()
+    figure = run.result.estimate("energy_to_quality")
+    assert (figure.value, figure.why_open) == (None, "nothing watched the device")
 
 
 @pytest.mark.parametrize(("target", "n_kept"), [(None, 1), (0.9, 0)])

@@ -290,8 +290,8 @@ def test_unknown_figure_lists_those_there_are() -> None:
         estimate(run(), "p99")
     assert str(error.value) == (
         "a training has no figure 'p99': "
-        "use one of top1, time_to_quality, epochs_to_quality, steps_to_quality, variation, "
-        "variation_population, time_per_step, throughput"
+        "use one of top1, time_to_quality, epochs_to_quality, steps_to_quality, energy_to_quality, "
+        "variation, variation_population, time_per_step, throughput"
     )
 
 

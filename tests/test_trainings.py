@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -244,3 +245,42 @@ def test_the_window_reaches_from_the_first_to_the_last() -> None:
 def test_what_is_aimed_at_is_the_same_for_all() -> None:
     together = of_quality("errors", 0.1, 0.2)
     assert (together.metric, together.target) == ("errors", 0.9)
+
+
+def spending(*energies_j: float | None) -> Trainings:
+    """One seed for each energy; of None one whose energy was not read."""
+    spent = [
+        Estimate(value=energy_j, unit="J", by_value=True, why_open="" if energy_j else "no driver")
+        for energy_j in energies_j
+    ]
+    return Trainings(
+        by_seed=tuple(
+            replace(training(seed, 0.95, 3), energy=energy) for seed, energy in enumerate(spent)
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("energies_j", "mean_j"),
+    [([300.0], 300.0), ([300.0, 500.0], 400.0), ([900.0, 300.0, 1.0], 300)],
+)
+def test_energy_to_quality_is_a_cost_like_the_others(
+    energies_j: list[float], mean_j: float
+) -> None:
+    estimate = spending(*energies_j).estimate("energy_to_quality")
+    assert estimate == Estimate(value=mean_j, unit="J", n=len(energies_j), by_value=True)
+    check = judge("energy_to_quality", estimate, at_most("350 J"))
+    assert check.verdict is (Verdict.PASSED if mean_j <= 350 else Verdict.FAILED)
+
+
+def test_energy_that_was_not_read_for_one_seed_is_not_measured() -> None:
+    estimate = spending(300.0, None, 300.0).estimate("energy_to_quality")
+    check = judge("energy_to_quality", estimate, at_most("500 J"))
+    assert (check.verdict, check.reason) == (Verdict.FAILED, "not measured: no driver")
+
+
+def test_energy_of_a_training_that_missed_its_target_is_not_that_to_quality() -> None:
+    spent = Estimate(value=300.0, unit="J", by_value=True)
+    missed = Trainings(by_seed=(replace(training(0, 0.8, MOST), energy=spent),))
+    estimate = missed.estimate("energy_to_quality")
+    assert (estimate.value, estimate.unit, estimate.why_open) == (None, "J", MISSED.format(0))

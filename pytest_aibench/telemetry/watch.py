@@ -7,14 +7,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pytest_aibench.bounds import Violation
+from pytest_aibench.bounds import Estimate, Violation
 from pytest_aibench.devices.base import Device
 from pytest_aibench.results.schema import DeviceEntry
 from pytest_aibench.telemetry.nvml import Gpu
 from pytest_aibench.telemetry.sampler import Sampler, sampling
+from pytest_aibench.units import ENERGY
 
 MOST_THROTTLED = 0.05
 """Share of the readings under load in which heat or a fault may hold the device's clock down."""
+
+SHORTEST_ENERGY_S = 1.0
+"""Drivers average power over as long (NVML since Ampere)."""
 
 _THROTTLED = (
     "hw_slowdown",
@@ -69,6 +73,17 @@ class Watch:
             seen["other_processes"] = sorted(self._others)
         return seen
 
+    def energy(self, window: Window) -> Estimate:
+        """What a GPU spent from begin to end, in J; a processor's energy is not read.
+
+        Args:
+            window: Begin and end on ``time.perf_counter``, in s.
+        """
+        if self._sampler is None or self._gpu is None:
+            return energy({}, 0.0)
+        begin_s, end_s = window
+        return energy(self._sampler.summary(begin_s, end_s), end_s - begin_s)
+
     def entry(self, telemetry: Mapping[str, Any]) -> DeviceEntry:
         """The device for the record; a clock that was fixed all the time is part of its kind."""
         device = self._device
@@ -88,6 +103,24 @@ class Watch:
     def _note_others(self) -> None:
         if self._gpu is not None:
             self._others.update(self._gpu.other_processes() or ())
+
+
+def energy(telemetry: Mapping[str, Any], duration_s: float) -> Estimate:
+    """What the device spent in so long, in J, by the readings of that time.
+
+    They cover a little less than it, so this is their mean power times the duration.
+    """
+    covered_s = telemetry.get("covered_s", 0.0)
+    if "energy_j" not in telemetry:
+        why = "nothing tells how much energy this device spends"
+    elif "unavailable" in telemetry:
+        why = f"its readings ended early: {telemetry['unavailable']}"
+    elif covered_s < SHORTEST_ENERGY_S:
+        why = f"its energy was read for {covered_s:.2g} s, it takes {SHORTEST_ENERGY_S:g} s"
+    else:
+        value = telemetry["energy_j"] / covered_s * duration_s
+        return Estimate(value=value, unit=ENERGY, n=telemetry["n_readings"], by_value=True)
+    return Estimate(value=None, unit=ENERGY, by_value=True, why_open=why)
 
 
 def unfit(telemetry: Mapping[str, Any]) -> tuple[Violation, ...]:

@@ -13,7 +13,7 @@ from pytest_aibench.errors import UserError
 from pytest_aibench.quality.metrics import meets, metric
 from pytest_aibench.results.schema import TrainingEntry
 from pytest_aibench.training.convergence import mean_cost, variation
-from pytest_aibench.units import RATE, RATIO, TIME
+from pytest_aibench.units import ENERGY, RATE, RATIO, TIME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,9 @@ class Epoch:
     end_s: float
 
 
+_UNWATCHED = Estimate(value=None, unit=ENERGY, by_value=True, why_open="nothing watched the device")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
     """One training that has ended, whether it reached its target or not.
@@ -59,6 +62,7 @@ class TrainingResult:
         began_s: When it began, on the clock that it was timed with.
         epochs: The epochs, in order; at least one.
         state_dict: The weights after the last epoch, on the CPU.
+        energy: What the device spent on it, evaluation included.
     """
 
     metric: str
@@ -69,6 +73,7 @@ class TrainingResult:
     began_s: float
     epochs: tuple[Epoch, ...]
     state_dict: dict[str, Any] = field(repr=False)
+    energy: Estimate = _UNWATCHED
 
     @property
     def quality(self) -> Estimate:
@@ -84,6 +89,11 @@ class TrainingResult:
     def duration_s(self) -> float:
         """Seconds from the first batch to the end of the last evaluation."""
         return self.epochs[-1].end_s
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """Begin and end, in s on the clock that it was timed with."""
+        return self.began_s, self.began_s + self.duration_s
 
     @property
     def n_epochs(self) -> int:
@@ -140,6 +150,7 @@ class TrainingResult:
             batch_size=self.batch_size,
             train_seconds_trace=[epoch.train_s for epoch in measured],
             target=self.target,
+            energy_j=self.energy.value,
         )
 
 
@@ -147,6 +158,7 @@ _COSTS: dict[str, tuple[Callable[[TrainingResult], float], str]] = {
     "time_to_quality": (attrgetter("duration_s"), TIME),
     "epochs_to_quality": (attrgetter("n_epochs"), RATIO),
     "steps_to_quality": (attrgetter("steps"), RATIO),
+    "energy_to_quality": (lambda one: one.energy.value or 0.0, ENERGY),
 }
 _VARIATIONS = ("variation", "variation_population")
 
@@ -184,8 +196,7 @@ class Trainings:
     @property
     def window(self) -> tuple[float, float]:
         """Begin of the first and end of the last, in s on the clock that they were timed with."""
-        first, last = self.by_seed[0], self.by_seed[-1]
-        return first.began_s, last.began_s + last.duration_s
+        return self.by_seed[0].window[0], self.by_seed[-1].window[1]
 
     @property
     def violations(self) -> tuple[Violation, ...]:
@@ -202,6 +213,8 @@ class Trainings:
         The quality is that of the worst seed. ``time_to_quality`` counts training and evaluation
         from the first batch on, in seconds. It and the other costs are olympic means of three seeds
         or more, in which one that missed the target counts as the slowest; means of fewer.
+        ``energy_to_quality`` is what the device spent in that time, in joules, where telemetry
+        reads it.
         ``variation`` is the coefficient of variation of ``epochs_to_quality``, estimated for all
         seeds (``ddof=1``), ``variation_population`` that of these (``ddof=0``).
 
@@ -215,6 +228,8 @@ class Trainings:
         """
         if name == self.metric:
             return self.quality
+        if name == "energy_to_quality" and (unknown := self._energy_unknown()):
+            return unknown
         if name in _COSTS:
             return self._mean_cost(*_COSTS[name])
         if name in _VARIATIONS:
@@ -244,6 +259,9 @@ class Trainings:
         if not math.isfinite(mean):
             return _not_measured(unit, self._shortfalls())
         return Estimate(value=mean, unit=unit, n=len(costs), by_value=True)
+
+    def _energy_unknown(self) -> Estimate | None:
+        return next((one.energy for one in self.by_seed if one.energy.value is None), None)
 
     def _variation(self, name: str) -> Estimate:
         n = len(self.by_seed)

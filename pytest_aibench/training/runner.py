@@ -59,9 +59,9 @@ class TrainingRun:
 
         Args:
             bounds: What is required: the task's quality metric, ``time_to_quality``,
-                ``epochs_to_quality``, ``steps_to_quality``, ``variation``,
-                ``variation_population``, ``time_per_step``, ``throughput``. What they are of
-                several seeds: `Trainings.estimate`.
+                ``epochs_to_quality``, ``steps_to_quality``, ``energy_to_quality``,
+                ``variation``, ``variation_population``, ``time_per_step``, ``throughput``. What
+                they are of several seeds: `Trainings.estimate`.
 
         Raises:
             BenchmarkFailed: A bound is missed, or the training broke a rule.
@@ -85,6 +85,7 @@ class Trainer:
         look_up: Finds the bounds that stand in a file.
         progress: Gets one line of text after each epoch.
         pictures: Folder for a picture of the last answers of each task that can draw them.
+        energy: What the device spent from begin to end, in s on ``time.perf_counter``.
     """
 
     device: Device
@@ -94,6 +95,7 @@ class Trainer:
     look_up: LookUp = Required
     progress: Progress | None = None
     pictures: Path | None = None
+    energy: Callable[[tuple[float, float]], Estimate] | None = None
 
     def run(self, task: Task, *, seed: int = 0, target: float | None = None) -> TrainingRun:
         """Train a task to its target; judge with ``require`` on the result.
@@ -124,6 +126,8 @@ class Trainer:
 
     def _train(self, task: Task, seed: int, target: float | None) -> TrainingResult:
         result = train(task, self.device, seed=seed, target=target, progress=self.progress)
+        if self.energy is not None:
+            result = replace(result, energy=self.energy(result.window))
         if target is None:
             keep(task, result, self.device, scale=self.scale)
         return result

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_aibench.bounds import Estimate
 from pytest_aibench.quality import metrics
+from pytest_aibench.telemetry.watch import Watch
 from tests.records import stored_files
 
 pytest.importorskip("torch")
@@ -117,16 +119,41 @@ def test_a_task_is_trained_on_several_seeds(component: pytest.Pytester) -> None:
     assert [one["macs_per_sample"] for one in trainings] == [4, 4, 4]
 
 
-def test_variation_of_one_seed_fails(component: pytest.Pytester) -> None:
+def requiring(component: pytest.Pytester, bound: str) -> pytest.RunResult:
+    """The training with another bound beside that on its quality."""
     path = next(component.path.glob("test_*.py"))
-    bounds = "time_to_quality=TASK.time_to_quality"
-    required = path.read_text().replace(bounds, "variation=at_most('50%')")
+    required = path.read_text().replace("time_to_quality=TASK.time_to_quality", bound)
     path.write_text("from pytest_aibench import at_most\n" + required)
-    result = component.runpytest("-k", "training")
+    return component.runpytest("-k", "training")
+
+
+def test_variation_of_one_seed_fails(component: pytest.Pytester) -> None:
+    result = requiring(component, "variation=at_most('50%')")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         ["variation: not measured: it takes two seeds: add --aibench-seeds=5"]
     )
+
+
+def test_energy_to_quality_is_asked_of_a_device_that_does_not_tell(
+    component: pytest.Pytester,
+) -> None:
+    result = requiring(component, "energy_to_quality=at_most('500 J')")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["energy_to_quality: not measured: nothing tells how much energy this device spends"]
+    )
+
+
+def test_energy_to_quality_where_telemetry_reads_it(
+    component: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent = Estimate(value=321.0, unit="J", n=20, by_value=True)
+    monkeypatch.setattr(Watch, "energy", lambda watch, window: spent)
+    requiring(component, "energy_to_quality=at_most('500 J')").assert_outcomes(passed=1)
+    entry = entries(component)["test_training"]
+    assert entry["training"]["energy_j"] == 321.0
+    assert entry["metrics"]["energy_to_quality_j"]["value"] == 321.0
 
 
 class Terminal(io.StringIO):
