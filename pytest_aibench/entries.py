@@ -94,6 +94,9 @@ def training_fields(run: TrainingRun, outcome: Outcome) -> dict[str, Any]:
         "s_per_step": _metric(result.estimate("time_per_step"), "lower"),
         "throughput_samples_per_s": _metric(result.estimate("throughput"), "higher"),
     }
+    if run.convergence is not None:
+        factor, n = run.convergence.factor, len(run.result.by_seed)
+        figures["convergence_factor"] = Metric(value=factor, better="lower", n=n)
     return {
         "kind": "training",
         "dataset": _dataset_entry(datasets.get(task.dataset, "test")),

@@ -39,8 +39,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             session_of(session.config).check_store()
         if given & {"mlperf-logs", "user-conf"}:
             session_of(session.config).check_mlperf()
-        if "pictures" in given:
-            session_of(session.config).check_pictures()
+        if given & {"pictures", "rcp"}:
+            session_of(session.config).check_training()
         if "compare" in given:
             session_of(session.config).check_history()
 
@@ -79,7 +79,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         with usage_errors():
             session_of(config).check_store()
             session_of(config).check_mlperf()
-            session_of(config).check_pictures()
+            session_of(config).check_training()
             session_of(config).check_history()
 
 

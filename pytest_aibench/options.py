@@ -61,6 +61,7 @@ OPTIONS = (
     Option("mlperf-logs", "", "DIR", "folder for logs in the format of MLPerf's LoadGen"),
     Option("user-conf", "", "FILE", "LoadGen's user.conf: its settings go before the tests'"),
     Option("seeds", "1", "N", "on how many seeds a task is trained"),
+    Option("rcp", "", "FILE", "trainings that converge faster than these references are invalid"),
     Option("pictures", "", "DIR", "folder for pictures of what trained models answer"),
     Option("store", ".aibench", "PLACE", "folder of records, relative to the root folder, or URL"),
     Option("group", "auto", "ID", "name that the shards of one session share; auto: the CI run's"),
@@ -116,6 +117,7 @@ class Settings:
         mlperf_logs: Folder for logs in the format of MLPerf's LoadGen; None for none.
         user_conf: LoadGen's ``user.conf``; None for none.
         seeds: On how many seeds a task is trained.
+        rcp: Reference convergence points; None for none.
         pictures: Folder for pictures of what trained models answer; None for none.
         given: Names of options that the command line or the environment sets: they are meant for
             this very session, and checked at once.
@@ -137,6 +139,7 @@ class Settings:
     mlperf_logs: Path | None
     user_conf: Path | None
     seeds: int
+    rcp: Path | None
     pictures: Path | None
     given: frozenset[str]
 
@@ -218,6 +221,7 @@ def read_settings(config: pytest.Config) -> Settings:
         mlperf_logs=config.rootpath / logs if (logs := values["mlperf-logs"]) else None,
         user_conf=config.rootpath / conf if (conf := values["user-conf"]) else None,
         seeds=_count(values["seeds"]),
+        rcp=config.rootpath / points if (points := values["rcp"]) else None,
         pictures=config.rootpath / drawn if (drawn := values["pictures"]) else None,
         given=frozenset(given),
     )

@@ -36,6 +36,7 @@ from pytest_aibench.results.schema import BenchmarkEntry, Environment, Metric, t
 from pytest_aibench.results.store import keep_samples
 from pytest_aibench.telemetry.canary import measure_canaries
 from pytest_aibench.telemetry.watch import Watch
+from pytest_aibench.training.convergence import FEWEST_SEEDS, References, read_references
 from pytest_aibench.training.runner import Trainer
 
 if TYPE_CHECKING:
@@ -108,14 +109,25 @@ class BenchmarkSession:
 
             check_log_folder(self._settings.mlperf_logs)
 
-    def check_pictures(self) -> None:
-        """Check that pictures could be written, if they are asked for.
+    @cached_property
+    def references(self) -> References | None:
+        """How many epochs tasks take elsewhere, if a file is named.
 
         Raises:
-            UserError: Pillow is not installed.
+            UserError: It cannot be read.
+        """
+        return None if self._settings.rcp is None else read_references(self._settings.rcp)
+
+    def check_training(self) -> None:
+        """Check what trainings need: Pillow for pictures, and seeds to hold against references.
+
+        Raises:
+            UserError: Something is missing.
         """
         if self._settings.pictures is not None and find_spec("PIL") is None:
             raise UserError("--aibench-pictures needs Pillow: pip install pillow")
+        if self.references is not None and self._settings.seeds < FEWEST_SEEDS:
+            raise UserError("--aibench-rcp takes three seeds or more: add --aibench-seeds=5")
 
     @cached_property
     def gatekeeper(self) -> Gatekeeper | None:
@@ -234,6 +246,7 @@ class BenchmarkSession:
             look_up=partial(self._look_up, item),
             progress=None if progress is None else progress.show,
             pictures=self._settings.pictures,
+            references=self.references,
             energy=item.stash[_RECORDS].watch.energy,
         )
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +16,13 @@ from hypothesis import strategies as st
 from pytest_aibench.errors import UserError
 from pytest_aibench.training.convergence import (
     Reference,
+    References,
     at_batch_size,
     check_convergence,
     mean_cost,
     olympic,
     olympic_mean,
+    read_references,
     variation,
 )
 
@@ -156,4 +162,62 @@ def test_without_two_converged_trainings_there_is_no_variation(epochs: list[floa
         variation(epochs)
     assert str(error.value) == (
         f"the variation of {epochs} is unknown: it takes two trainings or more, all converged"
+    )
+
+
+POINT = {"Benchmark": "clouds", "BS": 256, "Epochs to converge": WORKED}
+
+
+def read(tmp_path: Path, *points: Any) -> References:
+    path = tmp_path / "rcp.json"
+    path.write_text(json.dumps({f"point {n}": point for n, point in enumerate(points)}))
+    return read_references(path)
+
+
+def test_references_are_read_from_mlperfs_format(tmp_path: Path) -> None:
+    larger = {**POINT, "BS": 512, "Target": 0.9, "Hyperparams": {"optimizer": "lars"}}
+    other = {**POINT, "Benchmark": "other", "Epochs to converge": [4, None, 6, 5]}
+    assert read(tmp_path, POINT, larger, other) == {
+        "clouds": [Reference.of(256, WORKED), replace(Reference.of(512, WORKED), target=0.9)],
+        "other": [Reference.of(256, [4, 5, 6, math.inf])],
+    }
+
+
+def test_points_of_one_batch_size_are_taken_together(tmp_path: Path) -> None:
+    halves = ({**POINT, "Epochs to converge": half} for half in (WORKED[:2], WORKED[2:]))
+    assert read(tmp_path, *halves) == {"clouds": [Reference.of(256, WORKED)]}
+
+
+@pytest.mark.parametrize(
+    ("point", "problem"),
+    [
+        (7, "TypeError(\"'int' object is not subscriptable\")"),
+        ({"Benchmark": "clouds", "BS": 256}, "KeyError('Epochs to converge')"),
+        ({**POINT, "BS": "many"}, "ValueError(\"could not convert string to float: 'many'\")"),
+        ({**POINT, "Epochs to converge": [0]}, "ValueError('a training takes more than 0 epochs')"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(tmp_path: Path, point: Any, problem: str) -> None:
+    with pytest.raises(UserError) as error:
+        read(tmp_path, point)
+    assert str(error.value) == (
+        f"{tmp_path / 'rcp.json'} holds no reference convergence points ({problem}): "
+        "write it with `aibench export rcp`"
+    )
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        read_references(tmp_path / "none.json")
+    assert str(error.value) == (
+        f"cannot read {tmp_path / 'none.json'} (No such file or directory): "
+        "name a file from `aibench export rcp`"
+    )
+
+
+def test_a_file_with_too_few_trainings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        read(tmp_path, {**POINT, "Epochs to converge": [1, 2, 3]})
+    assert str(error.value) == (
+        f"{tmp_path / 'rcp.json'}: clouds: 3 trainings are too few for a reference: run at least 4"
     )

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from pytest_aibench.bounds import Estimate, Verdict, Violation, at_most
 from pytest_aibench.datasets import Dataset, base
 from pytest_aibench.devices import resolve
+from pytest_aibench.errors import UserError
 from pytest_aibench.outcome import Outcome
 from pytest_aibench.quality import metrics
 from pytest_aibench.quality.metrics import TopK
 from pytest_aibench.training import Baseline, Task, Trainer
+from pytest_aibench.training.convergence import Reference
 from pytest_aibench.training.result import Complexity
 from pytest_aibench.training.runner import TrainingRun
 from pytest_aibench.training.trainer import train
@@ -246,3 +248,79 @@ def test_bound_follows_the_metrics_direction(
 
 def test_a_task_is_written_as_its_name() -> None:
     assert str(TASK) == "clouds"
+
+
+def held_against(
+    *points: Reference, task: Task = TASK, target: float | None = None
+) -> tuple[TrainingRun, Outcome]:
+    """Three seeds, held against these references of the task, and their outcome."""
+    outcomes: list[Outcome] = []
+    trainer = Trainer(
+        device=CPU,
+        scale="embedded",
+        settle=lambda run, outcome: outcomes.append(outcome),
+        seeds=3,
+        references={"clouds": points},
+    )
+    run = trainer.run(task, target=target)
+    run.require(time_to_quality=at_most("1 min"))
+    return run, outcomes[0]
+
+
+def test_trainings_faster_than_their_reference_are_invalid() -> None:
+    run, outcome = held_against(Reference.of(16, [8, 9, 9, 10]))
+    mean = run.result.estimate("epochs_to_quality").value
+    assert mean is not None
+    assert mean < 8
+    assert outcome.verdict is Verdict.INVALID
+    assert outcome.violations == (
+        Violation(
+            rule="trainings converge no faster than their reference",
+            evidence=f"clouds: {mean:.4g} epochs on 3 seeds, the reference takes 9, "
+            "and chance explains 9 or more",
+        ),
+    )
+
+
+def test_trainings_like_their_reference_are_accepted_and_normalised() -> None:
+    run, _ = held_against()
+    mean = run.result.estimate("epochs_to_quality").value
+    assert mean is not None
+    slower = Reference(batch_size=16, mean=mean + 1, sd=2.0, n=8)
+    run, outcome = held_against(slower)
+    assert (outcome.verdict, outcome.not_judged) == (Verdict.PASSED, ())
+    assert run.convergence is not None
+    assert run.convergence.factor == pytest.approx((mean + 1) / mean)
+
+
+@pytest.mark.parametrize(("target", "is_judged"), [(None, True), (0.9, False)])
+def test_epochs_to_another_target_are_no_reference(target: float | None, is_judged: bool) -> None:
+    run, outcome = held_against(
+        Reference(batch_size=16, mean=1, sd=0, n=8, target=0.95), target=target
+    )
+    assert (run.convergence is not None) == is_judged
+    why = () if is_judged else (("convergence_factor", "no reference for top1 0.9"),)
+    assert outcome.not_judged == why
+
+
+def test_seeds_that_missed_the_target_have_no_mean_to_compare() -> None:
+    run, outcome = held_against(
+        Reference(batch_size=16, mean=1, sd=0, n=8), task=replace(TASK, dataset="shuffled")
+    )
+    assert (run.convergence, outcome.violations, outcome.not_judged) == (None, (), ())
+
+
+def test_a_larger_batch_than_all_references_is_refused_before_it_trains() -> None:
+    lines: list[str] = []
+    references = {"clouds": [Reference.of(8, [3, 4, 5, 6])]}
+    trainer = Trainer(
+        device=CPU,
+        scale="embedded",
+        settle=lambda *_: None,
+        seeds=3,
+        progress=lines.append,
+        references=references,
+    )
+    with pytest.raises(UserError, match="no reference reaches batch size 16, the largest is 8: "):
+        trainer.run(TASK)
+    assert lines == []

@@ -6,10 +6,12 @@ run-to-run variation. Costs are epochs or seconds to quality; ``math.inf`` never
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +19,9 @@ from pytest_aibench.errors import UserError
 
 ALPHA = 0.05
 """Chance that trainings like the reference are called too fast."""
+
+FEWEST_SEEDS = 3
+"""Of which an olympic mean is left."""
 
 END_CONFIDENCE = 0.975
 """Confidence of each end of the interval of the variation."""
@@ -49,7 +54,7 @@ def olympic_mean(costs: Sequence[float], drop: int = 1) -> float:
 
 def mean_cost(costs: Sequence[float]) -> float:
     """The olympic mean of three costs or more, else the mean; infinite as in `olympic_mean`."""
-    return olympic_mean(costs) if len(costs) > 2 else math.fsum(costs) / len(costs)
+    return olympic_mean(costs) if len(costs) >= FEWEST_SEEDS else math.fsum(costs) / len(costs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,15 +116,17 @@ class Reference:
         mean: Mean of the epochs, the lowest and highest dropped.
         sd: Their standard deviation (``ddof=0``).
         n: How many were left.
+        target: The quality that they were trained to; None where it is not told.
     """
 
     batch_size: float
     mean: float
     sd: float
     n: int
+    target: float | None = None
 
     @staticmethod
-    def of(batch_size: int, epochs: Sequence[float], drop: int = 1) -> Reference:
+    def of(batch_size: float, epochs: Sequence[float], drop: int = 1) -> Reference:
         """Sum up the trainings of the reference.
 
         The published policy takes the deviation of what is left; the checker that goes with it
@@ -128,10 +135,14 @@ class Reference:
         Raises:
             UserError: Too few trainings, or one of those that are left did not converge.
         """
+        if len(epochs) < 2 * drop + 2:  # one that is left does not vary
+            raise UserError(
+                f"{len(epochs)} trainings are too few for a reference: run at least {2 * drop + 2}"
+            )
         kept = olympic(epochs, drop)
         if not math.isfinite(kept[-1]):
             raise UserError(
-                f"more than {drop} of the trainings at batch size {batch_size} did not converge"
+                f"more than {drop} of the trainings at batch size {batch_size:g} did not converge"
             )
         return Reference(
             batch_size=batch_size, mean=float(np.mean(kept)), sd=float(np.std(kept)), n=len(kept)
@@ -146,6 +157,57 @@ class Reference:
 
         error = self.sd * math.sqrt(1 / self.n + 1 / n)
         return self.mean - float(t.ppf(1 - ALPHA, self.n + n - 2)) * error
+
+
+References = Mapping[str, Sequence[Reference]]
+"""References by task."""
+
+
+def read_references(path: Path) -> References:
+    """Read reference convergence points in MLPerf's format, as ``aibench export rcp`` writes them.
+
+    Beside MLPerf's fields a point may have a ``Target``, and ``null`` among its epochs for a
+    training that missed it. Points of one task, batch size and target are taken together.
+
+    Raises:
+        UserError: The file cannot be read, holds something else, or too few trainings.
+    """
+    references: dict[str, list[Reference]] = {}
+    for (task, batch_size, target), epochs in _read_points(path).items():
+        try:
+            reference = Reference.of(batch_size, epochs)
+        except UserError as error:
+            raise UserError(f"{path}: {task}: {error}") from None
+        references.setdefault(task, []).append(replace(reference, target=target))
+    return references
+
+
+def _read_points(path: Path) -> dict[tuple[str, float, float | None], list[float]]:
+    """Epochs by task, batch size and target."""
+    found: dict[tuple[str, float, float | None], list[float]] = {}
+    try:
+        for point in json.loads(path.read_bytes()).values():
+            key = str(point["Benchmark"]), float(point["BS"]), point.get("Target")
+            found.setdefault(key, []).extend(map(_epochs, point["Epochs to converge"]))
+    except OSError as error:
+        raise UserError(
+            f"cannot read {path} ({error.strerror}): name a file from `aibench export rcp`"
+        ) from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} holds no reference convergence points ({error!r}): "
+            "write it with `aibench export rcp`"
+        ) from None
+    return found
+
+
+def _epochs(value: float | None) -> float:
+    """Epochs of one training, infinite for one that missed its target."""
+    if value is None:
+        return math.inf
+    if not value > 0:
+        raise ValueError(f"a training takes more than {value!r} epochs")
+    return float(value)
 
 
 def at_batch_size(references: Sequence[Reference], batch_size: int) -> Reference:

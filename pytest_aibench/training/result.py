@@ -194,6 +194,11 @@ class Trainings:
         return min((one.quality for one in self.by_seed), key=worth)
 
     @property
+    def epochs(self) -> tuple[float, ...]:
+        """Epochs to quality of each; infinite where the target was missed."""
+        return self._costs(attrgetter("n_epochs"))
+
+    @property
     def window(self) -> tuple[float, float]:
         """Begin of the first and end of the last, in s on the clock that they were timed with."""
         return self.by_seed[0].window[0], self.by_seed[-1].window[1]
@@ -253,8 +258,11 @@ class Trainings:
             f"{name}: a training has no reference {reference!r}: give a bound in absolute units"
         )
 
+    def _costs(self, cost: Callable[[TrainingResult], float]) -> tuple[float, ...]:
+        return tuple(cost(one) if one.reached_target else math.inf for one in self.by_seed)
+
     def _mean_cost(self, cost: Callable[[TrainingResult], float], unit: str) -> Estimate:
-        costs = [cost(one) if one.reached_target else math.inf for one in self.by_seed]
+        costs = self._costs(cost)
         mean = mean_cost(costs)
         if not math.isfinite(mean):
             return _not_measured(unit, self._shortfalls())

@@ -15,6 +15,13 @@ from pytest_aibench.outcome import LookUp, Outcome, Required, judge_all, with_vi
 from pytest_aibench.quality.metrics import meets, metric
 from pytest_aibench.results.schema import BaselineEntry, TrainingEntry
 from pytest_aibench.training.checkpoints import Checkpoint, keep, trained
+from pytest_aibench.training.convergence import (
+    Convergence,
+    Reference,
+    References,
+    at_batch_size,
+    check_convergence,
+)
 from pytest_aibench.training.predictor import macs, predict
 from pytest_aibench.training.result import Complexity, TrainingResult, Trainings
 from pytest_aibench.training.task import Task
@@ -30,6 +37,7 @@ class TrainingRun:
         result: Quality and cost, seed by seed and epoch by epoch.
         baseline: Quality of the task's trivial answer.
         complexity: Size of the model, and how much an answer computes.
+        references: How many epochs the task takes elsewhere; None where nobody asks.
         look_up: Finds the bounds that stand in a file.
         settle: Takes the outcome; raises what fails the test.
     """
@@ -38,13 +46,21 @@ class TrainingRun:
     result: Trainings
     baseline: Estimate
     complexity: Complexity = field(default_factory=Complexity)
+    references: list[Reference] | None = None
     look_up: LookUp = field(default=Required, repr=False)
     settle: Callable[[TrainingRun, Outcome], None] = field(repr=False)
 
     @property
     def violations(self) -> tuple[Violation, ...]:
-        """What makes the quality worth nothing: a trivial target, or data that were known."""
-        return (*_trivial_target(self), *_known_samples(self.task))
+        """What makes the result worth nothing: a trivial target, known data, other mathematics."""
+        return (*_trivial_target(self), *_known_samples(self.task), *_too_fast(self))
+
+    @property
+    def convergence(self) -> Convergence | None:
+        """The epochs beside those of the reference; None without one, or without their mean."""
+        if not self.references or self.result.estimate("epochs_to_quality").value is None:
+            return None
+        return check_convergence(self.result.epochs, self.references, self.task.batch_size)
 
     def entries(self) -> list[TrainingEntry]:
         """The training on each seed as it stands in the record."""
@@ -70,6 +86,10 @@ class TrainingRun:
         __tracebackhide__ = True
         required = self.look_up(bounds)
         outcome = judge_all(self.result, required.bounds, (), required.uncalibrated)
+        if self.references == []:
+            why = f"no reference for {self.result.metric} {self.result.target:g}"
+            not_judged = (*outcome.not_judged, ("convergence_factor", why))
+            outcome = replace(outcome, not_judged=not_judged)
         self.settle(self, with_violations(outcome, self.violations))
 
 
@@ -85,6 +105,7 @@ class Trainer:
         look_up: Finds the bounds that stand in a file.
         progress: Gets one line of text after each epoch.
         pictures: Folder for a picture of the last answers of each task that can draw them.
+        references: How many epochs tasks take elsewhere, by task; None asks no such thing.
         energy: What the device spent from begin to end, in s on ``time.perf_counter``.
     """
 
@@ -95,6 +116,7 @@ class Trainer:
     look_up: LookUp = Required
     progress: Progress | None = None
     pictures: Path | None = None
+    references: References | None = None
     energy: Callable[[tuple[float, float]], Estimate] | None = None
 
     def run(self, task: Task, *, seed: int = 0, target: float | None = None) -> TrainingRun:
@@ -109,9 +131,11 @@ class Trainer:
             target: Quality to reach, instead of the task's.
 
         Raises:
-            UserError: The folder for pictures, or that for weights, cannot be written.
+            UserError: The folder for pictures, or that for weights, cannot be written, or all
+                references are for smaller batches.
         """
         baseline = task.baseline_quality()
+        references = self._references(task, task.target if target is None else target)
         results = [self._train(task, each, target) for each in range(seed, seed + self.seeds)]
         if self.pictures is not None:
             _draw(task, results[0], self.device, self.pictures)
@@ -120,9 +144,19 @@ class Trainer:
             result=Trainings(by_seed=tuple(results)),
             baseline=baseline,
             complexity=_complexity(task, results[0]),
+            references=references,
             look_up=self.look_up,
             settle=self.settle,
         )
+
+    def _references(self, task: Task, target: float) -> list[Reference] | None:
+        """The one at the task's batch size, of trainings to the same target, if there is any."""
+        if self.references is None:
+            return None
+        points = self.references.get(task.name, ())
+        alike = [point for point in points if point.target == target]
+        alike = alike or [point for point in points if point.target is None]
+        return [at_batch_size(alike, task.batch_size)] if alike else []
 
     def _train(self, task: Task, seed: int, target: float | None) -> TrainingResult:
         result = train(task, self.device, seed=seed, target=target, progress=self.progress)
@@ -193,4 +227,14 @@ def _known_samples(task: Task) -> Iterator[Violation]:
             rule="a test split holds no training samples",
             evidence=f"data set {task.dataset!r}: {len(known)} of {len(test)} test samples are in "
             f"the train split too, the first is sample {known[0]}",
+        )
+
+
+def _too_fast(run: TrainingRun) -> Iterator[Violation]:
+    found, n = run.convergence, len(run.result.by_seed)
+    if found is not None and not found.accepted:
+        yield Violation(
+            rule="trainings converge no faster than their reference",
+            evidence=f"{run.task.name}: {found.mean:.4g} epochs on {n} seeds, the reference takes "
+            f"{found.reference.mean:.4g}, and chance explains {found.fastest:.4g} or more",
         )

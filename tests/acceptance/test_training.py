@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from pytest_aibench.bounds import Estimate
+from pytest_aibench.cli import main
 from pytest_aibench.quality import metrics
 from pytest_aibench.telemetry.watch import Watch
 from tests.records import stored_files
@@ -154,6 +155,34 @@ def test_energy_to_quality_where_telemetry_reads_it(
     entry = entries(component)["test_training"]
     assert entry["training"]["energy_j"] == 321.0
     assert entry["metrics"]["energy_to_quality_j"]["value"] == 321.0
+
+
+def test_a_reference_is_made_of_one_session_and_checked_in_another(
+    component: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    component.runpytest("-k", "training", "--aibench-seeds=4").assert_outcomes(passed=1)
+    assert main(["export", "rcp", "-o", "rcp.json"]) == 0
+    checked = ("-k", "training", "--aibench-seeds=4", "--aibench-rcp=rcp.json")
+    component.runpytest(*checked).assert_outcomes(passed=1)
+    factor = entries(component)["test_training"]["metrics"]["convergence_factor"]
+    assert (factor["value"], factor["n"]) == (1.0, 4)
+    path = component.path / "rcp.json"
+    ((name, point),) = json.loads(path.read_text()).items()
+    slower = {**point, "Epochs to converge": [20, 20, 20, 20]}
+    path.write_text(json.dumps({name: slower}))
+    result = component.runpytest(*checked)
+    result.assert_outcomes(failed=1)
+    rule = "trainings converge no faster than their reference"
+    result.stdout.fnmatch_lines([f"invalid: {rule}: clouds: * epochs on 4 seeds, *"])
+
+
+def test_a_reference_takes_three_seeds(component: pytest.Pytester) -> None:
+    point = {"Benchmark": "clouds", "BS": 16, "Epochs to converge": [3, 4, 5, 6]}
+    (component.path / "rcp.json").write_text(json.dumps({"point": point}))
+    result = component.runpytest("--aibench-rcp=rcp.json")
+    result.stderr.fnmatch_lines(
+        ["ERROR: --aibench-rcp takes three seeds or more: add --aibench-seeds=5"]
+    )
 
 
 class Terminal(io.StringIO):

@@ -19,10 +19,11 @@ EXPORTS = {
     "csv": "csv_table",
     "github-action-benchmark": "github_action_benchmark",
     "junit": "junit",
-    "mllog": "mllog",
+    "mllog": "mlperf_training:mllog",
     "pytest-benchmark": "pytest_benchmark",
+    "rcp": "mlperf_training:rcp",
 }
-"""Modules of the formats that records are exported to."""
+"""Modules of the formats that records are exported to, with the function where it has a name."""
 
 IMPORTS = {"pytest-benchmark": "pytest_benchmark"}
 """Modules of the formats that records are made of."""
@@ -142,7 +143,8 @@ def split_node_id(node_id: str) -> NodeId:
 
 def exporter(name: str) -> Exporter:
     """The exporter to one of `EXPORTS`."""
-    export: Exporter = import_module(f"{__name__}.{EXPORTS[name]}").export
+    module, _, function = EXPORTS[name].partition(":")
+    export: Exporter = getattr(import_module(f"{__name__}.{module}"), function or "export")
     return export
 
 

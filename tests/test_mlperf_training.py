@@ -1,17 +1,20 @@
-"""Logs like those of MLPerf Training, read by a parser of their lines."""
+"""Formats of MLPerf Training: logs, read by a parser of their lines, and reference points."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_aibench.bounds import Violation
 from pytest_aibench.results.formats import Exported, exporter
-from pytest_aibench.results.schema import BenchmarkEntry, DatasetEntry, Run, TrainingEntry
+from pytest_aibench.results.schema import BenchmarkEntry, DatasetEntry, TrainingEntry
+from pytest_aibench.training.convergence import Reference, read_references
 from tests.records import benchmark, run_of
 
 DATA = DatasetEntry(
@@ -41,9 +44,8 @@ def entry(*trainings: TrainingEntry, **changes: Any) -> BenchmarkEntry:
     )
 
 
-def exported(*entries: BenchmarkEntry) -> Exported:
-    runs: list[Run] = [run_of(*entries)]
-    return exporter("mllog")(runs)
+def exported(*entries: BenchmarkEntry, name: str = "mllog") -> Exported:
+    return exporter(name)([run_of(*entries)])
 
 
 def parsed(text: str) -> list[dict[str, Any]]:
@@ -140,3 +142,66 @@ def test_every_seed_of_every_benchmark_has_a_log_of_its_own() -> None:
 )
 def test_what_has_no_log(left_out: BenchmarkEntry, why: str) -> None:
     assert exported(left_out) == Exported({}, [why.format(left_out.id)])
+
+
+def seeds(*epochs: int | None, **changes: Any) -> list[TrainingEntry]:
+    """One seed for each number of epochs; of None one that missed the target."""
+    return [
+        replace(
+            FIRST, target=0.98, seed=seed, epochs=n or 20, reached_target=n is not None, **changes
+        )
+        for seed, n in enumerate(epochs)
+    ]
+
+
+def points(*entries: BenchmarkEntry) -> Any:
+    (text,) = exported(*entries, name="rcp").files.values()
+    return json.loads(text)
+
+
+def test_reference_points_hold_the_epochs_of_each_seed() -> None:
+    assert points(entry(*seeds(5, None, 6, 4))) == {
+        "classification_ref_64_0.98": {
+            "Benchmark": "classification",
+            "Creator": "pytest-aibench",
+            "When": "2026-03-01T23:30:00+00:00",
+            "Platform": "cpu",
+            "BS": 64,
+            "Target": 0.98,
+            "Epochs to converge": [5, None, 6, 4],
+        }
+    }
+
+
+def test_reference_points_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "rcp.json"
+    larger = seeds(9, 8, 9, 8, batch_size=128)
+    path.write_text(json.dumps(points(entry(*seeds(5, None, 6, 4)), entry(*larger))))
+    assert read_references(path) == {
+        "classification": [
+            replace(Reference.of(64, [4, 5, 6, math.inf]), target=0.98),
+            replace(Reference.of(128, [9, 8, 9, 8]), target=0.98),
+        ]
+    }
+
+
+def test_a_seed_that_was_trained_again_counts_once() -> None:
+    (point,) = points(entry(*seeds(5, 6, 7, 8)), entry(*seeds(4))).values()
+    assert point["Epochs to converge"] == [4, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "why"),
+    [
+        (entry(*seeds(5, 6, 7)), "fewer than four seeds, or two missed the target: {point}"),
+        (
+            entry(*seeds(5, None, 6, None)),
+            "fewer than four seeds, or two missed the target: {point}",
+        ),
+        (entry(FIRST), "recorded without task, batch size and target: {id}"),
+        (replace(entry(), training=None), "no training: {id}"),
+    ],
+)
+def test_what_is_no_reference(left_out: BenchmarkEntry, why: str) -> None:
+    said = why.format(id=left_out.id, point="classification_ref_64_0.98")
+    assert exported(left_out, name="rcp") == Exported({}, [said])
