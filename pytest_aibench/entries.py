@@ -69,12 +69,14 @@ def _peak_fields(result: PeakRun, outcome: Outcome) -> dict[str, Any]:
 
 def _quality_fields(answers: Answers, outcome: Outcome) -> dict[str, Any]:
     judged = [check.name for check in outcome.checks if check.name in metric_names()]
+    figures = {name: _quality(answers, name) for name in judged}
+    scores = {name: answers.scores(name) for name in judged if figures[name].value is not None}
+    is_right_or_wrong = {name: bool(np.isin(each, (0, 1)).all()) for name, each in scores.items()}
     return {
         "dataset": _dataset_entry(answers.dataset),
-        "metrics": {name: _quality(answers, name) for name in judged},
-        "correct": {
-            name: _bits(answers.scores(name)) for name in judged if _is_kept(answers, name)
-        },
+        "metrics": figures,
+        "correct": {name: _bits(scores[name]) for name in scores if is_right_or_wrong[name]},
+        "scores": {name: _floats(scores[name]) for name in scores if not is_right_or_wrong[name]},
     }
 
 
@@ -258,12 +260,9 @@ def _metric(
     )
 
 
-def _is_kept(answers: Answers, name: str) -> bool:
-    """Whether all samples were scored, and a score is right or wrong with nothing in between."""
-    if answers.quality(name).value is None:
-        return False
-    return bool(np.isin(answers.scores(name), (0, 1)).all())
-
-
 def _bits(scores: npt.NDArray[np.float64]) -> str:
     return base64.b64encode(np.packbits(scores == 1).tobytes()).decode("ascii")
+
+
+def _floats(scores: npt.NDArray[np.float64]) -> str:
+    return base64.b64encode(scores.astype("<f4").tobytes()).decode("ascii")

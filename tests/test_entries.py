@@ -13,6 +13,7 @@ from pytest_aibench.bounds import Estimate, Verdict, Violation, at_least, at_mos
 from pytest_aibench.entries import energy_metrics, inference_fields, load_window, training_fields
 from pytest_aibench.inference.result import LoadResult
 from pytest_aibench.outcome import judge_all, with_violations
+from pytest_aibench.quality import metrics
 from pytest_aibench.results.schema import BaselineEntry, Metric
 from pytest_aibench.scenarios import SingleStream
 from pytest_aibench.training.convergence import variation
@@ -117,12 +118,30 @@ def test_correctness_of_every_judged_metric() -> None:
     assert bits == {"top1": [1, 0] * (n // 2), "top5": [1] * n}
 
 
+def test_scores_that_are_not_right_or_wrong_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_METRICS", dict(metrics._METRICS))
+    quarters = metrics.each(lambda output, reference: int(output) / 4)
+    metrics.register(metrics.MeanMetric(name="quarters", measure=quarters))
+    result = loaded()
+    judged = judge_all(result, {"quarters": at_least(0.1), "top1": at_least(0.1)})
+    fields = inference_fields(result, judged)
+    assert (list(fields["correct"]), list(fields["scores"])) == (["top1"], ["quarters"])
+    packed = base64.b64decode(fields["scores"]["quarters"])
+    assert np.frombuffer(packed, "<f4").tolist() == (numbers().references / 4).tolist()
+
+
+def test_scores_that_could_not_be_measured_are_not_kept() -> None:
+    result = loaded(lambda samples: [float("nan")] * len(samples))
+    fields = inference_fields(result, judge_all(result, {"top1": at_least(0.1)}))
+    assert (fields["correct"], fields["scores"]) == ({}, {})
+
+
 def test_a_training_is_factored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_aibench.entries.datasets.get", lambda *names: numbers())
     run = trained()
-    metrics = training_fields(run, judge_all(run.result, {"top1": at_least(0.5)}))["metrics"]
-    assert metrics["steps_to_quality"].value == 3
-    assert metrics["s_per_step"].value == pytest.approx(4 / 3)
+    figures = training_fields(run, judge_all(run.result, {"top1": at_least(0.5)}))["metrics"]
+    assert figures["steps_to_quality"].value == 3
+    assert figures["s_per_step"].value == pytest.approx(4 / 3)
 
 
 def test_a_training_has_its_trivial_answer_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from pytest_aibench.bounds import Violation
@@ -210,6 +211,48 @@ def test_a_model_that_always_answers_alike_is_compared_sample_by_sample(
     for number in range(3):
         write_run(store, with_answers(400, number))
     assert verdict(judged(store, with_answers(right, 30))) == (change, reason)
+
+
+def with_scores(scores: npt.NDArray[np.float64], number: int, figure: float | None = None) -> Run:
+    """A run whose model's answers have these scores; the figure is their mean, or another."""
+    run = with_answers(400, number)
+    (entry,) = run.benchmarks
+    text = base64.b64encode(scores.astype("<f4").tobytes()).decode()
+    iou = Metric(value=figure or float(scores.mean()), n=400, better="higher")
+    return replace(
+        run,
+        benchmarks=[
+            replace(entry, metrics={"voxel_iou": iou}, correct={}, scores={"voxel_iou": text})
+        ],
+    )
+
+
+SCORES = np.random.default_rng(4).uniform(0.5, 0.9, 400)
+
+
+@pytest.mark.parametrize(
+    ("now", "change", "reason"),
+    [
+        (SCORES - 0.01, Change.REGRESSED, "400 of 400 scores changed, p = 0.0005"),
+        (np.r_[SCORES[:399], 0.4], Change.INCONCLUSIVE, "1 of 400 scores changed, p = 0.5"),
+        (SCORES, Change.NOT_WORSE, "the same on every sample"),
+    ],
+)
+def test_scores_that_are_not_right_or_wrong_are_compared_sample_by_sample(
+    store: LocalStore, now: npt.NDArray[np.float64], change: Change, reason: str
+) -> None:
+    for number in range(3):
+        write_run(store, with_scores(SCORES, number))
+    assert verdict(judged(store, with_scores(now, 30))) == (change, reason)
+
+
+def test_a_figure_that_is_no_mean_is_not_compared_sample_by_sample(store: LocalStore) -> None:
+    for number in range(3):
+        write_run(store, with_scores(SCORES, number, figure=0.3))
+    change, reason = verdict(judged(store, with_scores(SCORES, 30, figure=0.3)))
+    assert "scores changed" not in reason
+    assert reason != "the same on every sample"
+    assert change is not Change.REGRESSED
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,8 @@ def evidence(
         ("steps_to_quality", 0.05, False, False),
         ("epochs_to_quality", 0.05, False, False),
         ("time_to_quality_s", 0.05, False, False),
+        ("energy_to_quality_j", 0.05, False, False),
+        ("convergence_factor", 0.02, False, False),
         ("top1", 0.002, True, False),
         ("goodput", 0.002, True, False),
     ],

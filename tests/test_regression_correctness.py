@@ -18,6 +18,7 @@ from pytest_aibench.regression.correctness import (
     compare_correctness,
     compare_scores,
     correct_bits,
+    sample_scores,
 )
 
 Bits = npt.NDArray[np.bool_]
@@ -45,6 +46,19 @@ def test_bits_that_cannot_be_read(text: str) -> None:
     with pytest.raises(UserError) as error:
         correct_bits(text, 9)
     assert str(error.value) == "the correctness of 9 samples cannot be read: record it again"
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=40))
+def test_scores_as_the_record_keeps_them(scores: list[float]) -> None:
+    text = base64.b64encode(np.array(scores, "<f4").tobytes()).decode()
+    assert sample_scores(text, len(scores)).tolist() == scores
+
+
+@pytest.mark.parametrize("text", ["", "AAA", "AAAA", "?"])
+def test_scores_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(UserError) as error:
+        sample_scores(text, 9)
+    assert str(error.value) == "the scores of 9 samples cannot be read: record them again"
 
 
 @given(st.integers(0, 30), st.integers(0, 30))

@@ -49,7 +49,7 @@ class Kind:
 _KINDS = (
     (r"(steps|epochs)_to_", Kind(0.05, counted=True, equal_spread=False)),
     (r"_to_quality", Kind(0.05, equal_spread=False)),
-    (r"^time_ratio$", Kind(0.02)),
+    (r"^(time_ratio|convergence_factor)$", Kind(0.02)),
     (r"energy|(^|_)j(_|$)", Kind(0.03)),
     (r"_([kmg]i)?(b|bytes)$", Kind(0.01)),
     (r"p99\d*_", Kind(0.05, timing=True)),

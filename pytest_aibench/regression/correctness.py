@@ -21,6 +21,7 @@ from pytest_aibench.regression.student import POWER
 Bits = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
+_FLOAT32 = np.dtype("<f4")
 _RESAMPLES = 1999
 _ROUNDING = 1e-12
 
@@ -38,6 +39,21 @@ def correct_bits(text: str, n: int) -> Bits:
     if len(packed) != math.ceil(n / 8):
         raise UserError(f"the correctness of {n} samples cannot be read: record it again")
     return _bits(np.frombuffer(packed, np.uint8), n)
+
+
+def sample_scores(text: str, n: int) -> Floats:
+    """The scores of ``n`` samples, from the record's base64 of float32.
+
+    Raises:
+        UserError: The text does not hold the scores of that many samples.
+    """
+    try:
+        packed = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        packed = b""
+    if len(packed) != _FLOAT32.itemsize * n:
+        raise UserError(f"the scores of {n} samples cannot be read: record them again")
+    return np.frombuffer(packed, _FLOAT32).astype(np.float64)
 
 
 def compare_correctness(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_aibench.regression.acceptance import Acceptance
 from pytest_aibench.regression.baseline import (
@@ -15,7 +16,12 @@ from pytest_aibench.regression.baseline import (
     differing_from,
 )
 from pytest_aibench.regression.comparison import Change, Comparison, Evidence, kind_of
-from pytest_aibench.regression.correctness import compare_correctness, correct_bits
+from pytest_aibench.regression.correctness import (
+    compare_correctness,
+    compare_scores,
+    correct_bits,
+    sample_scores,
+)
 from pytest_aibench.regression.suite import SuiteComparison, compare_suite
 from pytest_aibench.results.identity import CANARY, SeriesKey, factors, invalid_reason, series_keys
 from pytest_aibench.results.index import Index, Point
@@ -25,9 +31,12 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+_Array = TypeVar("_Array", bound="npt.NDArray[Any]")
+
 LOOK_BACK = 120
 """Runs of a series among which a baseline is sought: branches and uncommitted runs are in it."""
 
+_FLOAT32_ERROR = 1e-5
 _LATENCIES = ("p50_ms", "p99_ms")
 _TOKENS = ("ttft_p50_ms", "tpot_p50_ms", "tokens_per_s")
 _BY_SCENARIO = {
@@ -280,15 +289,38 @@ def _by_samples(
     """
     if not kind_of(key.metric).absolute or len(set(baseline.values)) != 1:
         return None
-    before = _bits(past.entry(baseline.points[-1].run_id, key), key.metric)
-    now = _bits(figures[-1].entry, key.metric)
+    entries = past.entry(baseline.points[-1].run_id, key), figures[-1].entry
+    if bits := _paired(_bits, entries, key.metric):
+        return compare_correctness(key.benchmark, key.metric, *bits)
+    if scores := _paired(_scores, entries, key.metric):
+        return compare_scores(key.benchmark, key.metric, figures[-1].metric.better, *scores)
+    return None
+
+
+def _paired(
+    kept: Callable[[BenchmarkEntry, str], _Array | None],
+    entries: tuple[BenchmarkEntry | None, BenchmarkEntry | None],
+    metric: str,
+) -> tuple[_Array, _Array] | None:
+    """What both records keep of the same samples."""
+    before, now = (None if entry is None else kept(entry, metric) for entry in entries)
     if before is None or now is None or len(before) != len(now):
         return None
-    return compare_correctness(key.benchmark, key.metric, before, now)
+    return before, now
 
 
-def _bits(entry: BenchmarkEntry | None, metric: str) -> npt.NDArray[np.bool_] | None:
+def _bits(entry: BenchmarkEntry, metric: str) -> npt.NDArray[np.bool_] | None:
     """Which samples were answered right, if the record tells."""
-    if entry is None or entry.dataset is None or metric not in entry.correct:
+    if entry.dataset is None or metric not in entry.correct:
         return None
     return correct_bits(entry.correct[metric], entry.dataset.n_samples)
+
+
+def _scores(entry: BenchmarkEntry, metric: str) -> npt.NDArray[np.float64] | None:
+    """The samples' scores, if the record tells them and the figure is their mean."""
+    if entry.dataset is None or metric not in entry.scores:
+        return None
+    scores = sample_scores(entry.scores[metric], entry.dataset.n_samples)
+    figure = entry.metrics[metric].value
+    is_mean = figure is not None and math.isclose(scores.mean(), figure, rel_tol=_FLOAT32_ERROR)
+    return scores if is_mean else None

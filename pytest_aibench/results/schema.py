@@ -249,6 +249,8 @@ class BenchmarkEntry:
         metrics: Figures by name, the unit in the name.
         correct: Per-sample correctness of the accuracy pass by quality metric, each a base64 bit
             set with sample 0 first.
+        scores: Per-sample scores likewise, where they are not just right or wrong, each list in
+            base64 of little-endian float32.
         provenance: Facts about the model: weights, where they come from, evidence for targets.
         telemetry: What the device did under the load: ranges of clock, power and temperature,
             shares of readings by condition, energy.
@@ -269,6 +271,7 @@ class BenchmarkEntry:
     other_seeds: list[TrainingEntry] = field(default_factory=list)
     metrics: dict[str, Metric] = field(default_factory=dict)
     correct: dict[str, str] = field(default_factory=dict)
+    scores: dict[str, str] = field(default_factory=dict)
     checks: list[CheckEntry] = field(default_factory=list)
     not_judged: list[NotJudged] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
