@@ -10,6 +10,10 @@ class UserError(ValueError):
     """
 
 
+class Unsupported(UserError):
+    """What was asked for is right, but cannot be had here: the benchmark is skipped."""
+
+
 def add_note(error: BaseException, note: str) -> None:
     """Attach a line to an error that passes through; tracebacks show it from Python 3.11 on."""
     notes = [*getattr(error, "__notes__", ()), note]

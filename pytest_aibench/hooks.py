@@ -11,6 +11,7 @@ import pytest
 
 from pytest_aibench import marks
 from pytest_aibench.collector import Collector
+from pytest_aibench.errors import Unsupported
 from pytest_aibench.messages import shorten, usage_errors, without_our_frames
 from pytest_aibench.options import read_settings
 from pytest_aibench.stash import SETTINGS, session_of
@@ -25,7 +26,7 @@ def register(config: pytest.Config) -> None:
     with usage_errors():
         config.stash[SETTINGS] = read_settings(config)
     config.pluginmanager.register(sys.modules[__name__], "aibench-hooks")
-    if not hasattr(config, "workerinput"):
+    if not hasattr(config, "workerinput") and not config.stash[SETTINGS].launch.follows:
         config.pluginmanager.register(Collector(config), COLLECTOR)
 
 
@@ -60,15 +61,18 @@ def pytest_report_collectionfinish(
     config: pytest.Config, items: list[pytest.Item]
 ) -> str | list[str]:
     """One short line, where there are benchmarks."""
-    if config.get_verbosity() < 0 or not any(map(_is_benchmark, items)):
-        return []
     settings = config.stash[SETTINGS]
+    is_quiet = config.get_verbosity() < 0 or settings.launch.follows
+    if is_quiet or not any(map(_is_benchmark, items)):
+        return []
+    n_processes = settings.launch.processes
+    spread = f", {n_processes} processes" if n_processes > 1 else ""
     devices = ", ".join(session_of(config).devices)
     store = "kept nowhere" if settings.store is None else f"in {settings.store_name}"
     gatekeeper = session_of(config).gatekeeper
     compared = "" if gatekeeper is None else f", compared with {gatekeeper.source}"
     calibrated = f", bounds from {settings.calibrate} runs" if settings.calibrate else ""
-    what = f"device {devices}, effort {settings.effort}, records {store}"
+    what = f"device {devices}{spread}, effort {settings.effort}, records {store}"
     return f"aibench: {what}{compared}{calibrated}"
 
 
@@ -81,6 +85,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             session_of(config).check_mlperf()
             session_of(config).check_training()
             session_of(config).check_history()
+    if config.stash[SETTINGS].launch.processes > 1:
+        with usage_errors():
+            session_of(config).check_alike(filter(_is_benchmark, session.items))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -96,7 +103,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Run a benchmark again where its bounds or its history ask for it; note an interruption."""
     __tracebackhide__ = True
-    with _noting_interruption(item):
+    with _noting_interruption(item), _skipping_unsupported():
         result = yield
         if _is_benchmark(item):
             n_benchmarks = sum(map(_is_benchmark, item.session.items))
@@ -128,6 +135,8 @@ def pytest_runtest_makereport(
     has_run = call.when == "call" or (call.when == "setup" and report.failed)
     if has_run and _is_benchmark(item):
         session_of(item.config).attach(item, call, report)
+    if call.excinfo is not None and report.failed and _is_benchmark(item):
+        session_of(item.config).end_together(item, call.excinfo)
     return report
 
 
@@ -140,6 +149,14 @@ def _noting_interruption(item: pytest.Item) -> Iterator[None]:
         if collector is not None and _is_benchmark(item):
             collector.take(session_of(item.config).interrupted(item))
         raise
+
+
+@contextmanager
+def _skipping_unsupported() -> Iterator[None]:
+    try:
+        yield
+    except Unsupported as why:
+        pytest.skip(str(why))
 
 
 def _is_benchmark(item: pytest.Item) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_aibench.errors import UserError
 from pytest_aibench.results.locations import is_url
@@ -101,6 +102,25 @@ FLAGS = {
 }
 
 
+class Launch(NamedTuple):
+    """Which of the processes that torchrun started this one is.
+
+    Attributes:
+        rank: Its number among all; the first, 0, is the one that shows and writes.
+        local_rank: Its number on this machine, and that of its GPU.
+        processes: How many there are.
+    """
+
+    rank: int = 0
+    local_rank: int = 0
+    processes: int = 1
+
+    @property
+    def follows(self) -> bool:
+        """Whether another process shows and writes."""
+        return self.rank > 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The options in force.
@@ -119,6 +139,7 @@ class Settings:
         seeds: On how many seeds a task is trained.
         rcp: Reference convergence points; None for none.
         pictures: Folder for pictures of what trained models answer; None for none.
+        launch: What torchrun says of this process.
         given: Names of options that the command line or the environment sets: they are meant for
             this very session, and checked at once.
     """
@@ -141,6 +162,7 @@ class Settings:
     seeds: int
     rcp: Path | None
     pictures: Path | None
+    launch: Launch
     given: frozenset[str]
 
     @property
@@ -201,7 +223,11 @@ def read_settings(config: pytest.Config) -> Settings:
     found = {option.name: _value(config, option) for option in OPTIONS}
     given = {option.name for option in OPTIONS if _session_value(config, option)}
     values = {option.name: found[option.name] or option.default for option in OPTIONS}
-    store = None if _flag(config, NO_STORE) else _location(values["store"], config.rootpath)
+    launch, drawn = _launch(), values["pictures"]
+    keeps_none = launch.follows or _flag(config, NO_STORE)
+    store = None if keeps_none else _location(values["store"], config.rootpath)
+    if launch.processes > 1:
+        _refuse_alone(config, values)
     if values["compare"] and store is None:
         raise UserError("--aibench-compare needs records: leave out --aibench-no-store")
     return Settings(
@@ -222,9 +248,27 @@ def read_settings(config: pytest.Config) -> Settings:
         user_conf=config.rootpath / conf if (conf := values["user-conf"]) else None,
         seeds=_count(values["seeds"]),
         rcp=config.rootpath / points if (points := values["rcp"]) else None,
-        pictures=config.rootpath / drawn if (drawn := values["pictures"]) else None,
+        pictures=config.rootpath / drawn if drawn and not launch.follows else None,
+        launch=launch,
         given=frozenset(given),
     )
+
+
+def _launch() -> Launch:
+    words = [os.environ.get(name, "") for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE")]
+    return Launch(*map(int, words)) if all(map(str.isdecimal, words)) else Launch()
+
+
+def _refuse_alone(config: pytest.Config, values: Mapping[str, str]) -> None:
+    """Refuse what several processes could not do in step."""
+    if getattr(config.option, "numprocesses", None):
+        raise UserError("torchrun and xdist do not go together: leave out -n")
+    for name in ("compare", "calibrate"):
+        if values[name]:
+            raise UserError(
+                f"--aibench-{name} runs benchmarks again, which the processes of torchrun would "
+                "not do in step: leave it out, and see 'aibench compare'"
+            )
 
 
 def _value(config: pytest.Config, option: Option) -> str | None:

@@ -26,6 +26,7 @@ from pytest_aibench.inference.runner import LoadGenerator, ReferenceMemory
 from pytest_aibench.item_records import ItemRecords
 from pytest_aibench.loadgen.effort import effort_named
 from pytest_aibench.marks import check_marks
+from pytest_aibench.messages import BenchmarkFailed
 from pytest_aibench.options import Settings
 from pytest_aibench.outcome import Outcome, Required
 from pytest_aibench.report.progress import Progress, open_terminal
@@ -37,6 +38,7 @@ from pytest_aibench.results.store import keep_samples
 from pytest_aibench.telemetry.canary import measure_canaries
 from pytest_aibench.telemetry.watch import Watch
 from pytest_aibench.training.convergence import FEWEST_SEEDS, References, read_references
+from pytest_aibench.training.distributed import Processes
 from pytest_aibench.training.runner import Trainer
 
 if TYPE_CHECKING:
@@ -56,16 +58,40 @@ class BenchmarkSession:
     def __init__(self, settings: Settings, rootdir: Path, say: Callable[[str], None]) -> None:
         """A session with its settings; ``say`` shows a line at once."""
         self._settings = settings
+        self._launch = settings.launch
         self._rootdir = rootdir
-        self._say = say
+        self._say = _ignore if settings.launch.follows else say
         self._memory: ReferenceMemory = {}
         self._state_before: dict[str, Any] | None = None
         self._canaries: dict[str, Metric] = {}
 
     @cached_property
     def devices(self) -> dict[str, Device]:
-        """The devices that were asked for, by id."""
-        return {device.id: device for device in resolve(self._settings.device)}
+        """The devices that were asked for, by id; each process of torchrun has another GPU."""
+        devices = resolve(self._settings.device)
+        if self._launch.processes == 1:
+            return {device.id: device for device in devices}
+        if len(devices) > 1:
+            raise UserError("several processes train on one kind of device: use --device cuda")
+        (first,) = devices
+        if first.kind == "cpu":
+            return {first.id: first}
+        return {first.id: resolve(f"{first.kind}:{self._launch.local_rank}")[0]}
+
+    @cached_property
+    def _processes(self) -> Processes | None:
+        """The processes that torchrun started; None where this one is alone."""
+        launch = self._launch
+        return Processes(launch.rank, launch.processes) if launch.processes > 1 else None
+
+    def check_alike(self, items: Iterable[pytest.Item]) -> None:
+        """Check that the processes of torchrun run the same benchmarks.
+
+        Raises:
+            UserError: They do not.
+        """
+        if self._processes is not None:
+            self._processes.check_alike([item.nodeid for item in items])
 
     def check_devices(self) -> None:
         """Check that the devices and precisions that were asked for are there.
@@ -155,9 +181,11 @@ class BenchmarkSession:
             self.gatekeeper.check_source()
 
     def close(self) -> None:
-        """Let go of the history."""
+        """Let go of the history, and of the other processes."""
         if self.gatekeeper is not None:
             self.gatekeeper.close()
+        if self._processes is not None:
+            self._processes.close()
 
     def compare(self, item: pytest.Item, n_benchmarks: int) -> None:
         """Hold a benchmark that has passed against its history; it may run once more."""
@@ -200,13 +228,19 @@ class BenchmarkSession:
         return name
 
     def begin(self, item: pytest.Item) -> None:
-        """Have the item's device alone until `end`."""
+        """Have the item's device alone until `end`; leave it to the first process, if it loads."""
         device = self._device_of(item)
+        if self._launch.follows and not _trains(item):
+            pytest.skip("only the first process of torchrun runs this: it is no training")
         watch = Watch(device)
         item.stash[_RECORDS] = ItemRecords(item, watch, self._settings.inconclusive)
         held = item.stash[_HELD] = ExitStack()
         held.enter_context(announcing(self._say))
-        held.enter_context(exclusive(device.id, WAIT_FOR_DEVICE_S, uuid=device.uuid, say=self._say))
+        if not (self._launch.follows and device.kind == "cpu"):
+            lock = exclusive(device.id, WAIT_FOR_DEVICE_S, uuid=device.uuid, say=self._say)
+            held.enter_context(lock)
+        if self._launch.follows:
+            return
         if self._state_before is None:
             self._state_before = machine_state()
             self._canaries = measure_canaries(device)
@@ -238,28 +272,40 @@ class BenchmarkSession:
     def trainer(self, item: pytest.Item, device: Device) -> Trainer:
         """What the ``trainer`` fixture gives."""
         progress = self._progress(item)
+        settle = partial(item.stash[_RECORDS].settle, training_fields)
         return Trainer(
             device=device,
             scale=self._settings.scale,
-            settle=partial(item.stash[_RECORDS].settle, training_fields),
+            settle=_ignore if self._launch.follows else settle,
             seeds=self._settings.seeds,
             look_up=partial(self._look_up, item),
             progress=None if progress is None else progress.show,
             pictures=self._settings.pictures,
             references=self.references,
             energy=item.stash[_RECORDS].watch.energy,
+            processes=self._processes if _trains(item) else None,
         )
 
     def attach(
         self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
     ) -> None:
         """Put the item's records on its report, and take its progress line off the terminal."""
+        if self._launch.follows:
+            return
         if _PROGRESS in item.stash:
             item.stash[_PROGRESS].close()
         entries = item.stash[_RECORDS].reported(call, report)
         if entries:
             learnt = self._learnt(item) if self._settings.calibrate else []
             report.__dict__["aibench"] = {**self._payload(entries), "learnt": learnt}
+
+    def end_together(self, item: pytest.Item, excinfo: pytest.ExceptionInfo[Any]) -> None:
+        """End the session of a process that failed: torchrun then ends the others, who wait."""
+        launch = self._launch
+        if launch.processes > 1 and not excinfo.errisinstance(BenchmarkFailed):
+            item.session.shouldfail = (
+                f"process {launch.rank} of {launch.processes} failed: the others end with it"
+            )
 
     def interrupted(self, item: pytest.Item) -> dict[str, Any]:
         """The records of an item that was interrupted."""
@@ -319,7 +365,7 @@ class BenchmarkSession:
         """The item's one line on the terminal: it may both train and load."""
         if _PROGRESS in item.stash:
             return item.stash[_PROGRESS]
-        terminal = open_terminal(item.config)
+        terminal = None if self._launch.follows else open_terminal(item.config)
         if terminal is None:
             return None
         item.addfinalizer(terminal.close)
@@ -333,6 +379,16 @@ class BenchmarkSession:
         plain = json.loads(json.dumps(to_json(entries), default=str))
         before = {"state_before": self._state_before, "canaries": to_json(self._canaries)}
         return {"benchmarks": plain, **before}
+
+
+def _trains(item: pytest.Item) -> bool:
+    """Whether a benchmark is a training and nothing else."""
+    names = set(item.fixturenames)  # type: ignore[attr-defined]
+    return "aibench_trainer" in names and "aibench_loadgen" not in names
+
+
+def _ignore(*_: object) -> None:
+    """Show and keep nothing: the first process does."""
 
 
 def _check_some(devices: Iterable[Device], precision: str) -> None:

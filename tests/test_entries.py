@@ -82,6 +82,12 @@ def test_the_energy_of_a_training_is_measured_before_it_is_judged() -> None:
     assert energy_metrics(trained(), READINGS) == {}
 
 
+def test_energy_of_several_processes_is_not_known() -> None:
+    run = trained()
+    spread = replace(run.result.by_seed[0], processes=2)
+    assert energy_metrics(replace(run, result=Trainings(by_seed=(spread,))), READINGS) == {}
+
+
 @pytest.mark.parametrize("missing", [{"energy_j": 1.0, "covered_s": 0.9}, {"covered_s": 2.0}, {}])
 def test_energy_is_left_out_where_it_was_not_measured(missing: dict[str, float]) -> None:
     assert energy_metrics(loaded(), missing) == {}

@@ -61,7 +61,8 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
         "series   hardware.cpu     cpu-a-processor-2.54321c            identity",
         "         hardware.gpu 0   NVIDIA-L4                           identity",
         "         setup            scale, effort, precision, harness,  identity",
-        "                          dataset, scenario, target, seeds",
+        "                          dataset, scenario, target, seeds,",
+        "                          processes",
     ]
 
 
@@ -81,6 +82,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
             "scenario",
             "target",
             "seeds",
+            "processes",
         ],
     }
     assert groups["state"] == {

@@ -301,12 +301,12 @@ def test_the_limits_of_a_search_shape_its_answer() -> None:
     assert only_key(search("9 ms", 1, 10)) != only_key(search("8 ms", 1, 10))
 
 
-def test_target_and_number_of_seeds_are_part_of_the_set_up_of_a_training() -> None:
-    def training(target: float, *seeds: int) -> BenchmarkEntry:
-        first, *others = (trained(target, seed) for seed in seeds)
+def test_how_it_was_trained_is_part_of_the_set_up() -> None:
+    def training(target: float, *seeds: int, processes: int = 1) -> BenchmarkEntry:
+        first, *others = (trained(target, seed, processes) for seed in seeds)
         return entry(training=first, other_seeds=others)
 
-    def trained(target: float, seed: int) -> TrainingEntry:
+    def trained(target: float, seed: int, processes: int) -> TrainingEntry:
         return TrainingEntry(
             seed=seed,
             epochs=3,
@@ -316,14 +316,17 @@ def test_target_and_number_of_seeds_are_part_of_the_set_up_of_a_training() -> No
             seconds_trace=[],
             reached_target=True,
             target=target,
+            processes=processes,
         )
 
     assert only_key(run(training(0.9, 0))) == only_key(run(training(0.9, 1)))
+    assert only_key(run(training(0.9, 0))) != only_key(run(training(0.9, 0, processes=2)))
     assert only_key(run(training(0.9, 0))) != only_key(run(training(0.8, 0)))
     assert only_key(run(training(0.9, 0, 1))) == only_key(run(training(0.9, 5, 6)))
     assert only_key(run(training(0.9, 0, 1))) != only_key(run(training(0.9, 0)))
     assert only_key(run(training(0.9, 0, 1))) != only_key(run(training(0.9, 0, 1, 2)))
-    names = {*setup(environment(), training(0.9, 0, 1)), *setup(environment(), entry(load=SERVER))}
+    spread = training(0.9, 0, 1, processes=2)
+    names = {*setup(environment(), spread), *setup(environment(), entry(load=SERVER))}
     assert names == set(SETUP)
 
 

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from pytest_aibench.results.schema import Environment
 
 
-SETUP = ["scale", "effort", "precision", "harness", "dataset", "scenario", "target", "seeds"]
+SETUP = [
+    *("scale", "effort", "precision", "harness", "dataset", "scenario", "target", "seeds"),
+    "processes",
+]
 """What, beside benchmark, figure and hardware, two figures must share to be of one series."""
 
 _VALUE_WIDTH = 41  # a commit fits

@@ -202,9 +202,16 @@ def setup(environment: Environment, entry: BenchmarkEntry | None) -> dict[str, J
         "dataset": None if entry.dataset is None else entry.dataset.fingerprint,
         "scenario": _scenario(entry),
         "target": None if entry.training is None else entry.training.target,
+        "processes": _several(entry),
         "seeds": len(entry.other_seeds) + 1 if entry.other_seeds else None,
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+def _several(entry: BenchmarkEntry) -> int | None:
+    """How many processes trained together; None for one."""
+    count = 1 if entry.training is None else entry.training.processes
+    return count if count > 1 else None
 
 
 def _scenario(entry: BenchmarkEntry) -> dict[str, Json] | None:

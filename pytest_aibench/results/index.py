@@ -23,7 +23,7 @@ from pytest_aibench.results.locations import Store, StoredFile, key_of
 from pytest_aibench.results.schema import SCHEMA, Run
 from pytest_aibench.results.store import read_run, run_files
 
-_VERSION = f"1-{SCHEMA.rpartition('/')[2]}"
+_VERSION = f"2-{SCHEMA.rpartition('/')[2]}"
 """Counts up with the tables below and with what `identity` says; the record's schema is in it."""
 
 _TABLES = (

@@ -203,6 +203,7 @@ class TrainingEntry:
         n_parameters: Learnable parameters of everything that is trained; null when unknown.
         macs_per_sample: Multiply-accumulates of answering the first test sample; null when unknown.
         energy_j: What the device spent on it; null when it was not measured.
+        processes: How many trained together, with one batch shared among them.
     """
 
     seed: int
@@ -221,6 +222,7 @@ class TrainingEntry:
     n_parameters: int | None = None
     macs_per_sample: int | None = None
     energy_j: float | None = None
+    processes: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

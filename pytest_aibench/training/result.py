@@ -63,6 +63,7 @@ class TrainingResult:
         epochs: The epochs, in order; at least one.
         state_dict: The weights after the last epoch, on the CPU.
         energy: What the device spent on it, evaluation included.
+        processes: How many trained together, with one batch shared among them.
     """
 
     metric: str
@@ -74,6 +75,7 @@ class TrainingResult:
     epochs: tuple[Epoch, ...]
     state_dict: dict[str, Any] = field(repr=False)
     energy: Estimate = _UNWATCHED
+    processes: int = 1
 
     @property
     def quality(self) -> Estimate:
@@ -151,6 +153,7 @@ class TrainingResult:
             train_seconds_trace=[epoch.train_s for epoch in measured],
             target=self.target,
             energy_j=self.energy.value,
+            processes=self.processes,
         )
 
 

@@ -22,6 +22,7 @@ from pytest_aibench.training.convergence import (
     at_batch_size,
     check_convergence,
 )
+from pytest_aibench.training.distributed import Processes
 from pytest_aibench.training.predictor import macs, predict
 from pytest_aibench.training.result import Complexity, TrainingResult, Trainings
 from pytest_aibench.training.task import Task
@@ -107,6 +108,7 @@ class Trainer:
         pictures: Folder for a picture of the last answers of each task that can draw them.
         references: How many epochs tasks take elsewhere, by task; None asks no such thing.
         energy: What the device spent from begin to end, in s on ``time.perf_counter``.
+        processes: Those that train together; None for this one alone.
     """
 
     device: Device
@@ -118,12 +120,13 @@ class Trainer:
     pictures: Path | None = None
     references: References | None = None
     energy: Callable[[tuple[float, float]], Estimate] | None = None
+    processes: Processes | None = None
 
     def run(self, task: Task, *, seed: int = 0, target: float | None = None) -> TrainingRun:
         """Train a task to its target; judge with ``require`` on the result.
 
-        Weights that reach the task's own target are kept, so that `trained` finds them. Pictures
-        show the answers after the first seed.
+        Weights that reach the task's own target are kept, so that `trained` finds them, unless
+        several processes trained them. Pictures show the answers after the first seed.
 
         Args:
             task: What to train.
@@ -159,10 +162,17 @@ class Trainer:
         return [at_batch_size(alike, task.batch_size)] if alike else []
 
     def _train(self, task: Task, seed: int, target: float | None) -> TrainingResult:
-        result = train(task, self.device, seed=seed, target=target, progress=self.progress)
-        if self.energy is not None:
+        result = train(
+            task,
+            self.device,
+            seed=seed,
+            target=target,
+            progress=self.progress,
+            processes=self.processes,
+        )
+        if self.energy is not None and self.processes is None:
             result = replace(result, energy=self.energy(result.window))
-        if target is None:
+        if target is None and self.processes is None:
             keep(task, result, self.device, scale=self.scale)
         return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from pytest_aibench.datasets import Dataset
 from pytest_aibench.devices.base import Device
 from pytest_aibench.quality.metrics import metric
 from pytest_aibench.scenarios import Scenario
+from pytest_aibench.training.distributed import Loss
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,15 +52,25 @@ class Supervised:
     augment: Callable[[Batch], Batch] | None = None
     clip_norm: float | None = None
 
-    def __call__(self, model: nn.Module, steps: int) -> Learner:
-        """The learner of a model, for so many steps."""
-        return _SupervisedLearner(self, model, steps)
+    def __call__(
+        self, model: nn.Module, steps: int, spread: Callable[[Loss, nn.Module], Loss] | None = None
+    ) -> Learner:
+        """The learner of a model, for so many steps.
+
+        Args:
+            model: The model.
+            steps: Number of steps to come.
+            spread: Makes, of the loss of a batch, that of one process's share of it.
+        """
+        loss = partial(self.loss, model)
+        return _SupervisedLearner(self, model, steps, spread(loss, model) if spread else loss)
 
 
 class _SupervisedLearner:
-    def __init__(self, how: Supervised, model: nn.Module, steps: int) -> None:
+    def __init__(self, how: Supervised, model: nn.Module, steps: int, loss: Loss) -> None:
         self._how = how
         self._model = model
+        self._loss = loss
         self._optimizer = how.optimizer(model)
         self._schedule = how.schedule(self._optimizer, steps)
 
@@ -68,7 +80,7 @@ class _SupervisedLearner:
         if self._how.augment is not None:
             inputs = self._how.augment(inputs)
         self._optimizer.zero_grad()
-        loss = self._how.loss(self._model, inputs, references)
+        loss = self._loss(inputs, references)
         torch.autograd.backward(loss)
         if self._how.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._how.clip_norm)

@@ -6,7 +6,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +14,12 @@ import numpy as np
 from pytest_aibench import datasets
 from pytest_aibench.bounds import Estimate
 from pytest_aibench.devices.base import Device
-from pytest_aibench.errors import UserError
+from pytest_aibench.errors import Unsupported, UserError
 from pytest_aibench.quality.metrics import meets, metric
+from pytest_aibench.training.distributed import Alone, Group, Processes, own_seed
 from pytest_aibench.training.predictor import predict, tensors
 from pytest_aibench.training.result import Epoch, TrainingResult
-from pytest_aibench.training.task import Batch, Task
+from pytest_aibench.training.task import Batch, Learner, Supervised, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +35,7 @@ def train(
     target: float | None = None,
     max_epochs: int | None = None,
     progress: Progress | None = None,
+    processes: Processes | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> TrainingResult:
     """Train in fp32 until the model reaches the target, or the epochs are spent.
@@ -56,20 +58,26 @@ def train(
         target: Quality to reach, instead of the task's.
         max_epochs: Epochs to spend at most, instead of the task's; the schedule is fitted to them.
         progress: Gets one line of text after each epoch.
+        processes: Those that train together, each with a share of every batch; all of them call
+            this alike. None for this one alone.
         clock: Monotonic seconds.
 
     Raises:
-        UserError: ``max_epochs`` is below 1, or the data set or the metric is unknown.
+        UserError: ``max_epochs`` is below 1, the data set or the metric is unknown, or another of
+            the processes failed.
+        Unsupported: The task's learner does not run on several processes.
     """
     goal = task.target if target is None else target
     most = task.max_epochs if max_epochs is None else max_epochs
     if most < 1:
         raise UserError(f"max_epochs={most!r} must be at least 1")
-    with cpu_threads(task.cpu_threads):
+    with cpu_threads(task.cpu_threads), _together(task, seed, device, processes) as group:
         with seeded(seed, device):
-            _Training(task, device, most, clock).warm_up()
+            _Training(task, device, most, clock, group).warm_up()
         with seeded(seed, device):
-            training = _Training(task, device, most, clock)
+            training = _Training(task, device, most, clock, group)
+            if group.rank > 0:
+                seed_streams(own_seed(seed, group.rank))
             epochs = training.run(seed, goal, most, progress)
     return TrainingResult(
         metric=task.metric,
@@ -80,7 +88,19 @@ def train(
         began_s=training.begin_s,
         epochs=epochs,
         state_dict=training.weights(),
+        processes=group.size,
     )
+
+
+def _together(
+    task: Task, seed: int, device: Device, processes: Processes | None
+) -> AbstractContextManager[Alone | Group]:
+    """The processes of a training, from the first step to the last."""
+    if processes is None:
+        return nullcontext(Alone())
+    if not isinstance(task.learner, Supervised):
+        raise Unsupported(f"{task.name}'s learner does not run on several processes")
+    return processes.joined(f"{task.name}, seed {seed}", device)
 
 
 @contextmanager
@@ -92,14 +112,21 @@ def seeded(seed: int, device: Device) -> Iterator[None]:
     index = device.torch_device().index or 0
     devices = [index] if device.kind in ("cuda", "xpu") else []
     with torch.random.fork_rng(devices, device_type=device.kind if devices else "cuda"):
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
+        seed_streams(seed)
         try:
             yield
         finally:
             random.setstate(python_state)
             np.random.set_state(numpy_state)
+
+
+def seed_streams(seed: int) -> None:
+    """Seed Python, numpy and torch."""
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
 
 
 @contextmanager
@@ -123,9 +150,15 @@ class _Training:
     """The moving parts of one training: model, learner, data in device memory."""
 
     def __init__(
-        self, task: Task, device: Device, max_epochs: int, clock: Callable[[], float]
+        self,
+        task: Task,
+        device: Device,
+        max_epochs: int,
+        clock: Callable[[], float],
+        group: Alone | Group,
     ) -> None:
         self._task = task
+        self._group = group
         self._device = device
         self._clock = clock
         data = datasets.get(task.dataset, "train")
@@ -135,11 +168,20 @@ class _Training:
         self._test = datasets.get(task.dataset, "test")
         self._model = task.build().to(device.torch_device())
         steps = math.ceil(self.n_samples / task.batch_size) * max_epochs
-        self._learner = task.learner(self._model, steps)
+        self._learner = self._make_learner(steps)
         self.begin_s = clock()
 
+    def _make_learner(self, steps: int) -> Learner:
+        learner = self._task.learner
+        if isinstance(learner, Supervised):
+            return learner(self._model, steps, self._group.spread)
+        return learner(self._model, steps)
+
     def warm_up(self) -> None:
-        self._step(slice(self._task.batch_size))
+        import torch
+
+        n_samples = min(self._task.batch_size, self.n_samples)
+        self._step(torch.arange(n_samples, device=self._device.torch_device()))
         self._device.synchronize()
 
     def run(
@@ -151,9 +193,16 @@ class _Training:
             quality = epochs[-1].quality
             if progress is not None:
                 progress(_line(self._task, seed, target, f"{len(epochs)} of {max_epochs}", quality))
-            if quality.value is None or meets(metric(self._task.metric), quality, target):
+            if self._ends(quality, target):
                 break
         return tuple(epochs)
+
+    def _ends(self, quality: Estimate, target: float) -> bool:
+        """Whether this was the last epoch; the first process says so for all."""
+        import torch
+
+        ends = quality.value is None or meets(metric(self._task.metric), quality, target)
+        return bool(self._group.same(torch.tensor(ends, device=self._device.torch_device())))
 
     def weights(self) -> dict[str, Tensor]:
         return {name: value.cpu() for name, value in self._model.state_dict().items()}
@@ -176,12 +225,15 @@ class _Training:
         self._model.train()
         place = self._device.torch_device()
         total = torch.zeros((), device=place)
-        order = torch.randperm(self.n_samples).to(place)
+        order = self._group.same(torch.randperm(self.n_samples).to(place))
         for batch in torch.split(order, self._task.batch_size):
             total += self._step(batch) * len(batch)
-        return total.item() / self.n_samples
+        for buffer in self._model.buffers():
+            self._group.same(buffer)
+        return self._group.mean(total).item() / self.n_samples
 
-    def _step(self, samples: slice | Tensor) -> Tensor:
+    def _step(self, batch: Tensor) -> Tensor:
+        samples = self._group.share(batch)
         return self._learner.step(_take(self._inputs, samples), _take(self._references, samples))
 
     def _evaluate(self, loss: float) -> Estimate:
@@ -193,7 +245,7 @@ class _Training:
         return quality.estimate(quality.scores(outputs, self._test.references))
 
 
-def _take(batch: Batch, samples: slice | Tensor) -> Batch:
+def _take(batch: Batch, samples: Tensor) -> Batch:
     if isinstance(batch, dict):
         return {name: values[samples] for name, values in batch.items()}
     return batch[samples]
