@@ -1,0 +1,8 @@
+"""C14, summarization: an attentional model with copying, on docstrings."""
+
+from __future__ import annotations
+
+from benchmarks.components.summarization.full import FULL
+from benchmarks.components.summarization.task import TASK
+
+__all__ = ["FULL", "TASK"]
