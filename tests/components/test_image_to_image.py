@@ -148,6 +148,7 @@ def test_translations_have_the_size_of_their_photographs() -> None:
     assert labels.min() >= 0
     assert labels.max() <= 1
     assert model.to_photos(labels).shape == photos.shape
+    torch.testing.assert_close(model(photos[:1]), labels[:1], msg="others are in its norm")
 
 
 def test_networks_have_the_layers_of_the_paper() -> None:
@@ -238,6 +239,17 @@ def test_all_four_networks_learn_at_each_step() -> None:
         assert not loss.requires_grad
         assert all(weights(network) != before[name] for name, network in model.named_children())
     assert all(values.requires_grad for values in model.parameters())
+
+
+def test_nothing_is_learnt_when_the_rates_have_fallen() -> None:
+    model = small()
+    learner = CycleLearner(model, 2)
+    photos, labels = torch.rand(2, 4, 3, 16, 16)
+    for _ in range(2):
+        learner.step(photos, labels)
+    before = weights(model)
+    learner.step(photos, labels)
+    assert weights(model) == before
 
 
 def test_networks_come_to_keep_pictures() -> None:
