@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.components import all_tasks
-from pytest_aibench import BatchingServer, Offline, Scenario, Server
+from benchmarks.components import all_tasks, full_tasks
+from pytest_aibench import BatchingServer, Offline, Scenario, Server, read_settings
 from pytest_aibench.datasets import get
 from pytest_aibench.training import cpu_threads
 
@@ -20,27 +20,53 @@ SUBSET = {"C1", "C9", "C16"}
 """AIBench's own choice for those who cannot run all: diverse, repeatable, of accepted metric."""
 
 
+PERFORMANCE_SAMPLES = 1024
+"""How many samples are in memory during a load; MLPerf's number for images."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests with all tasks of the session's scale."""
+    tasks = _tasks(read_settings(metafunc.config).scale)
+    if "scenario" in metafunc.fixturenames:
+        loads = [
+            pytest.param(task, scenario, id=f"{task}-{scenario.id}", marks=marks)
+            for task, marks in tasks
+            for scenario in task.scenarios
+        ]
+        metafunc.parametrize(("task", "scenario"), loads)
+    else:
+        trainings = [pytest.param(task, id=str(task), marks=marks) for task, marks in tasks]
+        metafunc.parametrize("task", trainings)
+
+
+def _tasks(scale: str) -> list[tuple[Task, list[pytest.MarkDecorator]]]:
+    """Each task with its marks; one that is not there at full scale yet is skipped."""
+    if scale == "embedded":
+        return [(task, _marks(task)) for task in all_tasks()]
+    full = full_tasks()
+    return [
+        (full[task.name], _marks(task))
+        if task.name in full
+        else (task, [*_marks(task), pytest.mark.skip(_missing(task))])
+        for task in all_tasks()
+    ]
+
+
 def _marks(task: Task) -> list[pytest.MarkDecorator]:
     return [pytest.mark.subset] if task.component in SUBSET else []
 
 
-TASKS = [pytest.param(task, id=str(task), marks=_marks(task)) for task in all_tasks()]
-LOADS = [
-    pytest.param(task, scenario, id=f"{task}-{scenario.id}", marks=_marks(task))
-    for task in all_tasks()
-    for scenario in task.scenarios
-]
+def _missing(task: Task) -> str:
+    return f"{task.component} has no full task yet: {task.name} runs with --aibench-scale embedded"
 
 
 @pytest.mark.train
-@pytest.mark.parametrize("task", TASKS)
 def test_training(trainer: Trainer, task: Task) -> None:
     """A task learns what it should within its epochs and its time."""
     run = trainer.run(task)
     run.require(**{task.metric: task.bound()}, time_to_quality=task.time_to_quality)
 
 
-@pytest.mark.parametrize(("task", "scenario"), LOADS)
 def test_inference(
     loadgen: LoadGenerator,
     trainer: Trainer,
@@ -51,13 +77,15 @@ def test_inference(
 ) -> None:
     """A trained model answers as well as it should, and as fast."""
     state_dict, provenance = trainer.trained(task)
+    dataset = get(task.dataset)
     model = task.serve(state_dict, device, precision)
     reference = "trained" if precision == "fp32" else "fp32"
     with cpu_threads(task.cpu_threads):
         result = loadgen.run(
             BatchingServer(model) if isinstance(scenario, Server) else model,
-            get(task.dataset),
+            dataset,
             scenario,
+            performance_samples=min(PERFORMANCE_SAMPLES, len(dataset)),
             bounds={"throughput": task.throughput} if isinstance(scenario, Offline) else {},
             references={
                 "trained": provenance[task.metric],

@@ -25,6 +25,7 @@ _HOMES = {
     "at_least": "bounds",
     "at_most": "bounds",
     "from_bounds": "bounds",
+    "read_settings": "options",
 }
 
 

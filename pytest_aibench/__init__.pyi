@@ -15,6 +15,7 @@ from pytest_aibench.loadgen.protocols.openai import OpenAICompletions as OpenAIC
 from pytest_aibench.loadgen.systems import BatchingServer as BatchingServer
 from pytest_aibench.loadgen.token_figures import Slo as Slo
 from pytest_aibench.loadgen.token_systems import TokenServer as TokenServer
+from pytest_aibench.options import read_settings as read_settings
 from pytest_aibench.scenarios import MultiStream as MultiStream
 from pytest_aibench.scenarios import Offline as Offline
 from pytest_aibench.scenarios import Scenario as Scenario

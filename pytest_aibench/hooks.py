@@ -42,6 +42,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             session_of(session.config).check_mlperf()
         if given & {"pictures", "rcp"}:
             session_of(session.config).check_training()
+        if "data" in given:
+            session_of(session.config).check_data()
         if "compare" in given:
             session_of(session.config).check_history()
 

@@ -44,7 +44,14 @@ class Option:
 OPTIONS = (
     Option("device", "auto", "SPEC", "devices: auto, cpu, cuda, cuda:1, all, or a comma list"),
     Option("precision", "fp32", "SPEC", "precisions: fp32, bf16, fp16, all, or a comma list"),
-    Option("scale", "embedded", "SCALE", "size of the suite's models and data", ("embedded",)),
+    Option(
+        "scale",
+        "embedded",
+        "SCALE",
+        "size of the suite's models and data: embedded, or full for the papers' own",
+        ("embedded", "full"),
+    ),
+    Option("data", "", "DIR", "folder with original data sets, which scale full reads"),
     Option(
         "effort",
         "standard",
@@ -139,6 +146,7 @@ class Settings:
         seeds: On how many seeds a task is trained.
         rcp: Reference convergence points; None for none.
         pictures: Folder for pictures of what trained models answer; None for none.
+        data: Folder with original data sets; None for none.
         launch: What torchrun says of this process.
         given: Names of options that the command line or the environment sets: they are meant for
             this very session, and checked at once.
@@ -162,6 +170,7 @@ class Settings:
     seeds: int
     rcp: Path | None
     pictures: Path | None
+    data: Path | None
     launch: Launch
     given: frozenset[str]
 
@@ -249,6 +258,7 @@ def read_settings(config: pytest.Config) -> Settings:
         seeds=_count(values["seeds"]),
         rcp=config.rootpath / points if (points := values["rcp"]) else None,
         pictures=config.rootpath / drawn if drawn and not launch.follows else None,
+        data=config.rootpath / mounted if (mounted := values["data"]) else None,
         launch=launch,
         given=frozenset(given),
     )

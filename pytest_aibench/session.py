@@ -14,6 +14,7 @@ import pytest
 
 from pytest_aibench.bounds import Bound
 from pytest_aibench.bounds_file import BenchmarkBounds, learn_figures
+from pytest_aibench.datasets.base import mounting
 from pytest_aibench.datasets.carriers import announcing
 from pytest_aibench.devices import Device, check_precision, exclusive, resolve
 from pytest_aibench.entries import inference_fields, training_fields
@@ -155,6 +156,16 @@ class BenchmarkSession:
         if self.references is not None and self._settings.seeds < FEWEST_SEEDS:
             raise UserError("--aibench-rcp takes three seeds or more: add --aibench-seeds=5")
 
+    def check_data(self) -> None:
+        """Check that the folder of original data sets is there, if one is named.
+
+        Raises:
+            UserError: It is not.
+        """
+        folder = self._settings.data
+        if folder is not None and not folder.is_dir():
+            raise UserError(f"--aibench-data={folder}: there is no such folder")
+
     @cached_property
     def gatekeeper(self) -> Gatekeeper | None:
         """Compares with the history, if that is asked for; what is calibrated sets out anew."""
@@ -236,6 +247,7 @@ class BenchmarkSession:
         item.stash[_RECORDS] = ItemRecords(item, watch, self._settings.inconclusive)
         held = item.stash[_HELD] = ExitStack()
         held.enter_context(announcing(self._say))
+        held.enter_context(mounting(self._settings.data))
         if not (self._launch.follows and device.kind == "cpu"):
             lock = exclusive(device.id, WAIT_FOR_DEVICE_S, uuid=device.uuid, say=self._say)
             held.enter_context(lock)

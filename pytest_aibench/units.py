@@ -22,6 +22,7 @@ _UNITS: dict[str, tuple[float, str]] = {
     "ms": (1e-3, TIME),
     "s": (1.0, TIME),
     "min": (60.0, TIME),
+    "h": (3600.0, TIME),
     "samples/s": (1.0, RATE),
     "queries/s": (1.0, "queries/s"),
     "tokens/s": (1.0, "tokens/s"),

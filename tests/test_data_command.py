@@ -57,6 +57,15 @@ def test_list(numbers: Carrier, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.count("CC0-1.0    yes") == 2
 
 
+def test_list_names_folders(capsys: pytest.CaptureFixture[str]) -> None:
+    register("large", folder="large")(digits.load)
+    assert main(["data", "list"]) == 0
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()[2:]] == [
+        "digits      none needed",
+        "large       --aibench-data DIR/large",
+    ]
+
+
 @pytest.mark.parametrize("names", [[], ["numbers"], ["numbers", "more_numbers", "digits"]])
 def test_fetch(
     names: list[str], numbers: Carrier, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -52,7 +52,7 @@ def test_parse_quantity(text: str | float, value: float, unit: str) -> None:
         ("1.5.2 s", "cannot read the quantity '1.5.2 s': write a number and a unit, like '15 ms'"),
         (
             "5 parsec",
-            "unknown unit 'parsec' in '5 parsec': use one of %, ns, us, µs, ms, s, min, "
+            "unknown unit 'parsec' in '5 parsec': use one of %, ns, us, µs, ms, s, min, h, "
             "samples/s, queries/s, tokens/s, streams, x, dB, J, B, KiB, MiB, GiB",
         ),
         ("1e999 s", "the quantity '1e999 s' is not finite: write a number like 0.97 or '15 ms'"),

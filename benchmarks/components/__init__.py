@@ -1,5 +1,8 @@
 """AIBench's component tasks, one folder each; a new task is a new folder with a ``TASK``.
 
+``FULL`` is the paper's model, to be counted, and ``FULL_TASK`` the same task with it and with the
+paper's data, for ``--aibench-scale full``.
+
 Names that begin with an underscore are what several folders share.
 """
 
@@ -17,6 +20,12 @@ def all_tasks() -> tuple[Task, ...]:
     """The tasks of all folders, in the order of AIBench's component numbers."""
     tasks: list[Task] = [_folder(name).TASK for name in _names()]
     return tuple(sorted(tasks, key=lambda task: int(task.component.removeprefix("C"))))
+
+
+def full_tasks() -> dict[str, Task]:
+    """The tasks at the paper's size, by folder; not every folder has one."""
+    folders = {name: _folder(name) for name in _names()}
+    return {name: one.FULL_TASK for name, one in folders.items() if hasattr(one, "FULL_TASK")}
 
 
 def task(name: str) -> Task:

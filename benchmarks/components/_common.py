@@ -1,4 +1,4 @@
-"""What several tasks share: their learning-rate schedule, and a trivial answer."""
+"""What several tasks share: a loss, learning-rate schedules, and a trivial answer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 
 from pytest_aibench.datasets import Dataset
 
@@ -35,6 +37,28 @@ class OneCycle:
             pct_start=self.rise,
             cycle_momentum=self.momentum,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Drops:
+    """Makes the schedule that divides the learning rate now and then; without drops it is even.
+
+    Attributes:
+        at: Where, as shares of all steps.
+        factor: What the rate is multiplied by.
+    """
+
+    at: tuple[float, ...] = ()
+    factor: float = 0.1
+
+    def __call__(self, optimizer: Optimizer, steps: int) -> LRScheduler:
+        """The schedule of an optimiser, for so many steps."""
+        return MultiStepLR(optimizer, [round(share * steps) for share in self.at], self.factor)
+
+
+def cross_entropy(model: nn.Module, inputs: Tensor, classes: Tensor) -> Tensor:
+    """Cross-entropy of the model's logits, or of its log-probabilities."""
+    return functional.cross_entropy(model(inputs), classes)
 
 
 def most_frequent_class(train: Dataset, test: Dataset) -> Sequence[int]:

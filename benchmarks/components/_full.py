@@ -1,4 +1,4 @@
-"""The paper's model at its full size, built without memory to be counted."""
+"""The paper's model at its full size, built without memory to be counted, and how it is served."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from pytest_aibench.bounds import at_least
+from pytest_aibench.scenarios import MultiStream, Offline, Server, SingleStream
+
+SCENARIOS = (
+    SingleStream(latency_bound="1 s"),
+    MultiStream(latency_bound="4 s"),
+    Server(target_qps=10, latency_bound="2 s", percentile=0.9),
+    Offline(),
+)
+"""Loads of models for which nobody has published latency bounds: what a person may wait for."""
+
+THROUGHPUT = at_least("10 samples/s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,8 +75,11 @@ def _list(_: argparse.Namespace, known: Mapping[str, Sequence[Carrier]]) -> int:
 
 
 def _rows(name: str, carriers: Sequence[Carrier]) -> Iterable[tuple[str, ...]]:
+    from pytest_aibench.datasets.base import folder_of
+
     if not carriers:
-        return [(name, "none needed")]
+        folder = folder_of(name)
+        return [(name, f"--aibench-data DIR/{folder}" if folder else "none needed")]
     return [
         (name, str(one), _mb(one.size_mb), one.licence, "yes" if one.is_cached() else "no")
         for one in carriers

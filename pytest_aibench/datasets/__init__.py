@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_aibench.datasets.base import Dataset, get, register, registered
+from pytest_aibench.datasets.base import Dataset, get, mounted, mounting, register, registered
 from pytest_aibench.datasets.carriers import Carrier, DataAbsent, cached_arrays
 
 __all__ = [
@@ -11,6 +11,8 @@ __all__ = [
     "Dataset",
     "cached_arrays",
     "get",
+    "mounted",
+    "mounting",
     "register",
     "registered",
 ]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,12 +60,16 @@ SPLITS = ("train", "test")
 class _Registered:
     load: Loader
     carriers: tuple[Carrier, ...]
+    folder: str
 
 
 _LOADERS: dict[str, _Registered] = {}
+_MOUNTED: ContextVar[Path | None] = ContextVar("mounted", default=None)
 
 
-def register(name: str, *, carriers: Sequence[Carrier] = ()) -> Callable[[Loader], Loader]:
+def register(
+    name: str, *, carriers: Sequence[Carrier] = (), folder: str = ""
+) -> Callable[[Loader], Loader]:
     """Decorate a loader, ``split -> Dataset``, to make its data set known by name.
 
     The loader is called with ``train`` or ``test``, once for each in a process. A later loader of
@@ -71,10 +78,11 @@ def register(name: str, *, carriers: Sequence[Carrier] = ()) -> Callable[[Loader
     Args:
         name: Name of the data set.
         carriers: The archives that the loader reads, so that they can be fetched beforehand.
+        folder: What the loader reads below `mounted`, for ``aibench data list``.
     """
 
     def add(loader: Loader) -> Loader:
-        _LOADERS[name] = _Registered(lru_cache(maxsize=None)(loader), tuple(carriers))
+        _LOADERS[name] = _Registered(lru_cache(maxsize=None)(loader), tuple(carriers), folder)
         return loader
 
     return add
@@ -85,11 +93,31 @@ def registered() -> dict[str, tuple[Carrier, ...]]:
     return {name: _LOADERS[name].carriers for name in sorted(_LOADERS)}
 
 
+def folder_of(name: str) -> str:
+    """The folder below `mounted` that a data set is read from; empty where it needs none."""
+    return _LOADERS[name].folder
+
+
+@contextmanager
+def mounting(folder: Path | None) -> Iterator[None]:
+    """Have data sets read from below a folder; None takes it away."""
+    token = _MOUNTED.set(folder)
+    try:
+        yield
+    finally:
+        _MOUNTED.reset(token)
+
+
+def mounted() -> Path | None:
+    """The folder of original data sets, which ``--aibench-data`` names; None if it names none."""
+    return _MOUNTED.get()
+
+
 def get(name: str, split: str = "test") -> Dataset:
     """Load a split of a data set, from memory when this process has loaded it before.
 
     Raises:
-        DataAbsent: A carrier of it is not there and cannot be fetched.
+        DataAbsent: A carrier of it is not there and cannot be fetched, or its folder is not there.
         UserError: There is no such data set or split, or a package it needs is not installed.
     """
     if name not in _LOADERS:
@@ -100,6 +128,8 @@ def get(name: str, split: str = "test") -> Dataset:
     try:
         return _LOADERS[name].load(split)
     except DataAbsent as absent:
+        if not _LOADERS[name].carriers:
+            raise
         raise DataAbsent(
             f"data of {name!r} is absent: run `aibench data fetch {name}` ({absent})"
         ) from None

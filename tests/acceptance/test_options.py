@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pytest_aibench.errors import UserError
@@ -75,6 +77,21 @@ def test_seeds_are_counted(bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AIBENCH_SEEDS", "4")
     assert settings(bare).seeds == 4
     assert settings(bare, "--aibench-seeds=5").harness()["seeds"] == "5"
+
+
+def test_the_folder_of_original_data_is_relative_to_the_root_folder(
+    bare: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert settings(bare).data is None
+    bare.makeini("[pytest]\naibench_data = originals")
+    assert settings(bare).data == bare.path / "originals"
+    monkeypatch.setenv("AIBENCH_DATA", "/mnt/data")
+    assert settings(bare).data == Path("/mnt/data")
+
+
+def test_both_scales(bare: pytest.Pytester) -> None:
+    assert settings(bare).scale == "embedded"
+    assert settings(bare, "--aibench-scale=full").harness()["scale"] == "full"
 
 
 @pytest.mark.parametrize("seeds", ["0", "-1", "1.5", "some"])

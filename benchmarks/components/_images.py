@@ -1,0 +1,107 @@
+"""Photographs in files: read when they are asked for, and brought to the numbers models take."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.components._photos import Pixels
+from pytest_aibench.errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def picture(path: Path) -> Pixels:
+    """Read a photograph: bytes of shape (h, w, 3).
+
+    Raises:
+        UserError: Pillow is not installed, or cannot read the file.
+    """
+    try:
+        from PIL import Image
+
+        return np.asarray(Image.open(path).convert("RGB"))
+    except ImportError:
+        raise UserError("photographs need Pillow: pip install 'pytest-aibench[suite]'") from None
+    except OSError as error:
+        raise UserError(f"{path} is no picture ({error}): put it there again") from None
+
+
+def resized(pixels: Pixels, height: int, width: int) -> Pixels:
+    """A photograph (h, w, 3) at another size, bilinear over all that a new pixel covers."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def middle(path: Path, *, scaled: int, side: int) -> Pixels:
+    """A photograph whose shorter side is brought to ``scaled`` pixels, and the middle cut out.
+
+    Returns:
+        Bytes of shape (3, side, side).
+
+    Raises:
+        UserError: As `picture`.
+    """
+    pixels = picture(path)
+    factor = scaled / min(pixels.shape[:2])
+    height, width = (round(factor * extent) for extent in pixels.shape[:2])
+    top, left = (height - side) // 2, (width - side) // 2
+    cut = resized(pixels, height, width)[top : top + side, left : left + side]
+    return np.ascontiguousarray(cut.transpose(2, 0, 1))
+
+
+class Normalised(nn.Module):
+    """Brings bytes (n, 3, h, w) to numbers that are about normal over ImageNet's photographs."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+        deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("deviation", deviation, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map bytes, or fractions of them, in the precision of the model."""
+        return (images.to(self.mean.dtype) / 255 - self.mean) / self.deviation
+
+
+@dataclass(frozen=True, slots=True)
+class RandomCrops:
+    """Cuts a part out of each image, scales it, and turns half of them round.
+
+    Szegedy et al., Going Deeper with Convolutions, 2015, section 6: from 8 % of the image to all of
+    it, from 3:4 to 4:3.
+
+    Attributes:
+        side: Of the images that come out.
+        least: Smallest share of the image.
+    """
+
+    side: int
+    least: float = 0.08
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map images (n, c, h, w) of any type to fractions (n, c, side, side)."""
+        n, place = len(images), images.device
+        shares = torch.empty(n, device=place).uniform_(self.least, 1)
+        aspects = torch.empty(n, device=place).uniform_(-1, 1).mul(math.log(4 / 3)).exp()
+        width, height = ((shares * aspects).sqrt().clamp(max=1), (shares / aspects).sqrt())
+        sizes = torch.stack((width, height.clamp(max=1)), dim=1)
+        centres = (torch.rand(n, 2, device=place) * 2 - 1) * (1 - sizes)
+        sizes[:, 0] *= torch.randint(2, (n,), device=place) * 2 - 1
+        matrices = torch.cat((torch.diag_embed(sizes), centres[:, :, None]), dim=2)
+        shape = [n, images.shape[1], self.side, self.side]
+        grid = functional.affine_grid(matrices, shape, align_corners=False)
+        return functional.grid_sample(
+            images.float(), grid, align_corners=False, padding_mode="border"
+        )

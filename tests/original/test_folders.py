@@ -1,0 +1,74 @@
+"""Finding and counting the files of original data sets, and reading them when asked for."""
+
+from __future__ import annotations
+
+import pickle
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.components._folders import by_class, expect, files, fingerprint, lazy, needed
+from pytest_aibench.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b/2.JPG", "b/1.jpg", "a/3.png", "a/notes.txt", "c/4.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(name)
+    (tmp_path / "license.txt").write_text("")
+    return tmp_path
+
+
+def test_files_are_in_the_order_of_their_names(folder: Path) -> None:
+    assert [path.name for path in files(folder / "b", ".jpg")] == ["1.jpg", "2.JPG"]
+    assert files(folder / "a", ".jpg") == []
+
+
+def test_classes_are_in_the_order_of_their_folders(folder: Path) -> None:
+    paths, classes = by_class(folder, ".jpg", ".png")
+    assert [path.name for path in paths] == ["3.png", "1.jpg", "2.JPG", "4.jpg"]
+    assert classes.tolist() == [0, 1, 1, 2]
+
+
+def test_a_folder_that_is_missing(folder: Path) -> None:
+    assert needed(folder / "a") == folder / "a"
+    with pytest.raises(UserError) as error:
+        files(folder / "d", ".jpg")
+    assert str(error.value) == (
+        f"{folder / 'd'} is missing: put it there as docs/original-data.md describes"
+    )
+
+
+def test_counts(folder: Path) -> None:
+    expect(3, 3, "photographs", folder)
+    with pytest.raises(UserError) as error:
+        expect(4, 3, "photographs", folder)
+    assert str(error.value) == (
+        f"{folder} has 4 photographs and should have 3: complete it as docs/original-data.md "
+        "describes"
+    )
+
+
+def test_the_fingerprint_is_of_names_and_sizes(folder: Path, tmp_path: Path) -> None:
+    paths = files(folder / "b", ".jpg")
+    before = fingerprint(folder, paths)
+    paths[0].write_text("B/1.jpg")
+    assert fingerprint(folder, paths) == before
+    assert fingerprint(folder, paths[:1]) != before
+    assert fingerprint(folder / "b", paths) != before
+    paths[0].write_text("longer than before")
+    assert fingerprint(folder, paths) != before
+
+
+def test_lazy_samples_are_read_each_time(folder: Path) -> None:
+    path = folder / "numbers.txt"
+    path.write_text("1 2 3")
+    samples = pickle.loads(pickle.dumps(lazy([path, path], partial(np.loadtxt, ndmin=1), "abc")))
+    assert (len(samples), samples.fingerprint) == (2, "abc")
+    assert samples[1].tolist() == [1, 2, 3]
+    path.write_text("4")
+    assert [sample.tolist() for sample in samples] == [[4], [4]]

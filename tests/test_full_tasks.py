@@ -1,0 +1,124 @@
+"""Scale full: the same tests with the papers' models, on original data from a folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.components import full_models, full_tasks, task
+from pytest_aibench import datasets
+from pytest_aibench.datasets import DataAbsent, Dataset, mounted, mounting
+from pytest_aibench.datasets.base import folder_of
+from pytest_aibench.quality.metrics import metric
+from pytest_aibench.training import Task
+from pytest_aibench.units import RATE, TIME
+
+ROOT = Path(__file__).parent.parent
+FULL_TASKS = full_tasks()
+
+every_full_task = pytest.mark.parametrize("full", FULL_TASKS.values(), ids=FULL_TASKS)
+
+
+@every_full_task
+def test_a_full_task_is_the_task_with_other_data(full: Task) -> None:
+    small = task(full.name)
+    assert (full.component, full.title, full.baseline.name) == (
+        small.component,
+        small.title,
+        small.baseline.name,
+    )
+    assert metric(full.metric).better == metric(small.metric).better
+    assert full.dataset != small.dataset
+    assert folder_of(full.dataset) == full.dataset
+    assert [one.name for one in full.scenarios] == [one.name for one in small.scenarios]
+    assert (full.throughput.limit.unit, full.time_to_quality.limit.unit) == (RATE, TIME)
+    assert full.provenance["component"] == small.provenance["component"]
+    assert full.cpu_threads is None
+
+
+@every_full_task
+def test_a_full_task_trains_the_model_that_is_counted(full: Task) -> None:
+    with torch.device("meta"):
+        model = full.build()
+    counted = full_models()[full.name].parameters()
+    assert sum(weight.numel() for weight in model.parameters()) == counted
+
+
+@every_full_task
+def test_a_folder_that_is_missing_is_named(full: Task, tmp_path: Path) -> None:
+    with pytest.raises(DataAbsent) as error:
+        datasets.get(full.dataset)
+    assert str(error.value).startswith("name a folder with --aibench-data DIR, and put ")
+    assert str(error.value).endswith(f"under DIR/{full.dataset} as {PAGE} describes")
+    with mounting(tmp_path), pytest.raises(DataAbsent) as error:
+        datasets.get(full.dataset)
+    assert str(error.value).startswith("put ")
+    assert str(error.value).endswith(f"under {tmp_path / full.dataset} as {PAGE} describes")
+
+
+@every_full_task
+def test_data_are_documented(full: Task) -> None:
+    page = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert f"| {full.component} | `{full.dataset}/` |" in page
+
+
+PAGE = "docs/original-data.md"
+LISTING = ("-q", "--collect-only", "-p", "no:randomly", "-p", "no:cacheprovider")
+
+
+def run_suite(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    """Run the suite's tests from its own root folder."""
+    suite = ROOT / "benchmarks" / "test_components.py"
+    return pytester.runpytest(
+        f"--rootdir={ROOT}", f"-c{ROOT / 'pyproject.toml'}", suite, *arguments
+    )
+
+
+def test_tests_are_the_same_at_each_scale(pytester: pytest.Pytester) -> None:
+    small, full = (
+        [
+            re.sub(r"-\d+qps", "", line)
+            for line in run_suite(pytester, f"--aibench-scale={scale}", *LISTING).outlines
+            if "::" in line
+        ]
+        for scale in ("embedded", "full")
+    )
+    assert small == full
+    assert "benchmarks/test_components.py::test_training[cpu-image_classification]" in full
+
+
+def test_without_data_or_task_a_test_is_skipped(pytester: pytest.Pytester, tmp_path: Path) -> None:
+    arguments = ("--aibench-scale=full", f"--aibench-data={tmp_path}", "--aibench-no-store")
+    result = run_suite(pytester, *arguments, "-mtrain and subset", "-rs")
+    result.stdout.fnmatch_lines(
+        [f"SKIPPED * put ImageNet (ILSVRC 2012) under {tmp_path}/imagenet as {PAGE} describes"]
+    )
+
+
+def test_a_folder_that_is_not_there_is_a_usage_error(pytester: pytest.Pytester) -> None:
+    result = run_suite(pytester, "--aibench-data=/no/such", *LISTING)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --aibench-data=/no/such: there is no such folder"])
+
+
+def test_a_mounted_folder_is_there_for_a_while(tmp_path: Path) -> None:
+    assert mounted() is None
+    with mounting(tmp_path):
+        assert mounted() == tmp_path
+    assert mounted() is None
+
+
+def test_an_own_loader_may_read_a_mounted_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_aibench.datasets.base._LOADERS", {})
+
+    @datasets.register("mine", folder="mine")
+    def load(split: str) -> Dataset:
+        raise DataAbsent(f"not in {mounted()}")
+
+    with mounting(tmp_path), pytest.raises(DataAbsent, match=f"^not in {tmp_path}$"):
+        datasets.get("mine")
