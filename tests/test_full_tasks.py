@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -66,15 +68,25 @@ def test_data_are_documented(full: Task) -> None:
 
 
 PAGE = "docs/original-data.md"
-LISTING = ("-q", "--collect-only", "-p", "no:randomly", "-p", "no:cacheprovider")
+LISTING = ("-q", "--collect-only")
+WITHOUT = ("-p", "no:randomly", "-p", "no:cacheprovider")
+
+
+@pytest.fixture(autouse=True)
+def own_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings and locks of devices that are nobody else's."""
+    for name in [name for name in os.environ if name.startswith("AIBENCH_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AIBENCH_DEVICE", "cpu")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def run_suite(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     """Run the suite's tests from its own root folder."""
     suite = ROOT / "benchmarks" / "test_components.py"
-    return pytester.runpytest(
-        f"--rootdir={ROOT}", f"-c{ROOT / 'pyproject.toml'}", suite, *arguments
-    )
+    root = (f"--rootdir={ROOT}", f"-c{ROOT / 'pyproject.toml'}")
+    return pytester.runpytest(*root, *WITHOUT, suite, *arguments)
 
 
 def test_tests_are_the_same_at_each_scale(pytester: pytest.Pytester) -> None:

@@ -27,7 +27,10 @@ def load(split: str) -> Dataset:
         DataAbsent: The carrier is not there and cannot be fetched.
     """
     by_user = ratings().by_user()
-    samples, references = _train(by_user) if split == "train" else _test(by_user)
+    in_train = split == "train"
+    samples, references = (
+        train_samples(by_user) if in_train else test_samples(by_user, ITEMS, CANDIDATES)
+    )
     return Dataset(
         name=NAME,
         split=split,
@@ -41,26 +44,32 @@ def load(split: str) -> Dataset:
 Items = npt.NDArray[np.int64]
 
 
-def _train(by_user: list[Items]) -> tuple[npt.NDArray[np.void], Items]:
+def train_samples(by_user: list[Items]) -> tuple[npt.NDArray[np.void], Items]:
+    """Samples and references of all but the last of each user's films, which are in order."""
     users = np.repeat(np.arange(len(by_user)), [len(items) - 1 for items in by_user])
     items = np.concatenate([items[:-1] for items in by_user])
     return _samples(users, items[:, np.newaxis]), np.zeros(len(users), np.int64)
 
 
-def _test(by_user: list[Items]) -> tuple[npt.NDArray[np.void], Items]:
+def test_samples(
+    by_user: list[Items], items: int, candidates: int
+) -> tuple[npt.NDArray[np.void], Items]:
+    """Samples and references of the last of each user's films, each among others of all.
+
+    Args:
+        by_user: The films of each user, in order of time.
+        items: How many films there are.
+        candidates: Films in a sample.
+    """
     random = np.random.Generator(np.random.PCG64(SEED))
-    places = random.integers(CANDIDATES, size=len(by_user))
-    candidates = [
-        _candidates(items, place, random) for items, place in zip(by_user, places, strict=True)
-    ]
-    return _samples(np.arange(len(by_user)), np.stack(candidates)), places
-
-
-def _candidates(items: Items, place: int, random: np.random.Generator) -> Items:
-    """The last of a user's films, at a place among films that the user never rated."""
-    never = np.setdiff1d(np.arange(ITEMS), items)
-    others = random.choice(never, CANDIDATES - 1, replace=False)
-    return np.insert(others, place, items[-1])
+    places = random.integers(candidates, size=len(by_user))
+    samples = _samples(np.arange(len(by_user)), np.empty((len(by_user), candidates), np.int64))
+    for sample, rated, place in zip(samples["items"], by_user, places, strict=True):
+        is_new = np.ones(items, np.bool_)
+        is_new[rated] = False
+        others = random.choice(np.flatnonzero(is_new), candidates - 1, replace=False)
+        sample[:] = np.insert(others, place, rated[-1])
+    return samples, places
 
 
 def _samples(users: Items, items: Items) -> npt.NDArray[np.void]:

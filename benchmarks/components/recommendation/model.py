@@ -22,6 +22,7 @@ class NeuMF(nn.Module):
 
     def __init__(self, users: int, items: int, factors: int, layers: Sequence[int]) -> None:
         super().__init__()
+        self.n_items = items
         self.users = nn.ModuleList(
             [nn.Embedding(users, factors), nn.Embedding(users, layers[0] // 2)]
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,8 +27,8 @@ LEARNING_RATE = 1e-2
 
 def loss(model: nn.Module, rated: Mapping[str, Tensor], _: Tensor) -> Tensor:
     """Tell the film that a user rated from four others, drawn anew at each step."""
-    n = len(rated["user"])
-    others = torch.randint(ITEMS, (n, NEGATIVES), device=rated["items"].device)
+    n, n_items = len(rated["user"]), cast("NeuMF", model).n_items
+    others = torch.randint(n_items, (n, NEGATIVES), device=rated["items"].device)
     logits = model({"user": rated["user"], "items": torch.cat((rated["items"], others), dim=1)})
     is_rated = torch.zeros_like(logits)
     is_rated[:, 0] = 1
@@ -47,7 +47,8 @@ def schedule(optimizer: Optimizer, steps: int) -> LRScheduler:
 
 def popularity(train: Dataset, test: Dataset) -> Sequence[Any]:
     """How many users rated each candidate in the train split."""
-    n_ratings = np.bincount(train.samples["items"].ravel(), minlength=ITEMS)
+    n_items = 1 + max(int(data.samples["items"].max()) for data in (train, test))
+    n_ratings = np.bincount(train.samples["items"].ravel(), minlength=n_items)
     return list(n_ratings[test.samples["items"]].astype(np.float64))
 
 
