@@ -32,20 +32,25 @@ def original(name: str, title: str) -> Callable[[FolderLoader], FolderLoader]:
     def add(loader: FolderLoader) -> FolderLoader:
         @register(name, folder=name)
         def of_mounted(split: str) -> Dataset:
-            return loader(_place(name, title), split)
+            return loader(mounted_at(name, title), split)
 
         return loader
 
     return add
 
 
-def _place(name: str, title: str) -> Path:
+def mounted_at(name: str, title: str) -> Path:
+    """What has this name below the mounted folder.
+
+    Raises:
+        DataAbsent: There is nothing, or no folder is mounted.
+    """
     root = mounted()
-    folder = Path("DIR" if root is None else root) / name
-    if root is None or not folder.is_dir():
+    path = Path("DIR" if root is None else root) / name
+    if root is None or not path.exists():
         named = "" if root else "name a folder with --aibench-data DIR, and "
-        raise DataAbsent(f"{named}put {title} under {folder} as {PAGE} describes")
-    return folder
+        raise DataAbsent(f"{named}put {title} under {path} as {PAGE} describes")
+    return path
 
 
 def expect(found: int, expected: int, what: str, place: Path) -> None:
@@ -120,6 +125,8 @@ class Lazy(Sequence[Any]):
         return len(self.items)
 
     def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self.read(item) for item in self.items[index]]
         return self.read(self.items[index])
 
 

@@ -15,6 +15,8 @@ from benchmarks.components._photos import Pixels
 from pytest_aibench.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
+GREY = (124, 116, 104)
+"""The mean of ImageNet's photographs."""
 
 
 def picture(path: Path) -> Pixels:
@@ -57,22 +59,44 @@ def middle(path: Path, *, scaled: int, side: int) -> Pixels:
     return np.ascontiguousarray(cut.transpose(2, 0, 1))
 
 
+def framed(path: Path, *, side: int) -> Pixels:
+    """A photograph whose longer side is brought to ``side`` pixels, on a grey square.
+
+    Returns:
+        Bytes of shape (3, side, side); the photograph is at the left and the top.
+
+    Raises:
+        UserError: As `picture`.
+    """
+    pixels = picture(path)
+    factor = side / max(pixels.shape[:2])
+    height, width = (round(factor * extent) for extent in pixels.shape[:2])
+    frame = np.full((side, side, 3), GREY, np.uint8)
+    frame[:height, :width] = resized(pixels, height, width)
+    return np.ascontiguousarray(frame.transpose(2, 0, 1))
+
+
 class Normalised(nn.Module):
-    """Brings bytes (n, 3, h, w) to numbers that are about normal over ImageNet's photographs."""
+    """Brings pixels (n, 3, h, w) to numbers that are about normal over ImageNet's photographs.
+
+    Args:
+        most: What a white pixel is: 255 for bytes.
+    """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, most: float = 255) -> None:
         super().__init__()
+        self.most = most
         mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
         deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("deviation", deviation, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map bytes, or fractions of them, in the precision of the model."""
-        return (images.to(self.mean.dtype) / 255 - self.mean) / self.deviation
+        """Map pixels of any type, in the precision of the model."""
+        return (images.to(self.mean.dtype) / self.most - self.mean) / self.deviation
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,8 @@ def mnist(tmp_path: Path) -> Path:
 
 def test_scans_have_the_pixels_of_the_file(mnist: Path) -> None:
     data = original.load(mnist, "train", counts=COUNTS)
-    assert (data.samples.shape, data.samples.dtype) == ((4, 1, 28, 28), np.float32)
+    assert data.samples.shape == (4, 1, 28, 28)
+    assert data.samples.dtype == np.float32
     pixels = (mnist / "train-images-idx3-ubyte").read_bytes()[16:]
     back = (data.samples * 0.3081 + 0.1307) * 255
     np.testing.assert_allclose(back.ravel(), np.frombuffer(pixels, np.uint8), atol=1e-3)

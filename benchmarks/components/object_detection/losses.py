@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.components.object_detection.boxes import encode, overlaps
-from benchmarks.components.object_detection.model import FasterRCNN, Judged, Proposed
+from benchmarks.components.object_detection.model import Judged, Proposed, TwoStageDetector
 
 ANCHORS_TAUGHT = 32
 FOREGROUND = 0.5
@@ -27,37 +27,46 @@ class Truth(NamedTuple):
     classes: Tensor
 
 
-def detection_loss(model: FasterRCNN, images: Tensor, truth: Truth) -> Tensor:
-    """The sum of the four losses of a batch of images (Ren et al. 2015, equation 1, twice)."""
+def detection_loss(
+    model: TwoStageDetector, images: Tensor, truth: Truth, taught: int = ANCHORS_TAUGHT
+) -> Tensor:
+    """The sum of the four losses of a batch of images (Ren et al. 2015, equation 1, twice).
+
+    The first stage learns from ``taught`` anchors of each image.
+    """
     features = model.backbone(images)
     proposed = model.proposal_network(features)
     # The head learns on the boxes as they come: gradients do not flow back through them.
     proposals = model.propose(Proposed(*(part.detach() for part in proposed)))
     regions = torch.cat([truth.boxes, proposals], dim=1)
     judged = model.judge(features, regions)
-    return proposal_loss(proposed, model.anchors, truth) + region_loss(judged, regions, truth)
+    first_stage = proposal_loss(proposed, model.anchors, truth, taught)
+    return first_stage + region_loss(judged, regions, truth)
 
 
-def proposal_loss(proposed: Proposed, anchors: Tensor, truth: Truth) -> Tensor:
+def proposal_loss(
+    proposed: Proposed, anchors: Tensor, truth: Truth, taught: int = ANCHORS_TAUGHT
+) -> Tensor:
     """Cross-entropy of a sample of anchors, and the error of place where an object is.
 
     An anchor is an object if it overlaps one by 0.7, or overlaps it best of all; it is none below
-    0.3, and not taught between. Up to 16 of each are drawn (Ren et al. 2015, section 3.1.3).
+    0.3, and not taught between. Up to ``taught / 2`` of each are drawn (Ren et al. 2015, section
+    3.1.3).
     """
     overlap = overlaps(anchors, truth.boxes)
     best, match = overlap.max(-1)
     closest = (overlap == overlap.amax(-2, keepdim=True)) & (overlap > 0)
     positive = closest.any(-1) | (best >= 0.7)
     negative = ~positive & (best < 0.3)
-    few = _draw(positive, ANCHORS_TAUGHT // 2)
-    many = _draw(negative, ANCHORS_TAUGHT // 2)
-    taught = few | many
+    few = _draw(positive, taught // 2)
+    many = _draw(negative, taught // 2)
+    drawn = few | many
     right = functional.binary_cross_entropy_with_logits(
-        proposed.scores[taught], positive[taught].float()
+        proposed.scores[drawn], positive[drawn].float()
     )
     boxes = truth.boxes.take_along_dim(match[..., None], 1)
     target = encode(boxes[few], anchors.expand_as(boxes)[few])
-    return right + _place_loss(proposed.offsets[few], target, int(taught.sum()))
+    return right + _place_loss(proposed.offsets[few], target, int(drawn.sum()))
 
 
 def region_loss(judged: Judged, regions: Tensor, truth: Truth) -> Tensor:

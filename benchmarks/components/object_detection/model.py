@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -78,37 +79,41 @@ class RegionHead(nn.Module):
         return Judged(self.scores(hidden).float(), offsets.float())
 
 
-class FasterRCNN(nn.Module):
+class TwoStageDetector(nn.Module):
     """Both stages for images of one size, (n, 3, size, size) with values in [0, 1].
 
     Which boxes the head sees is for the caller to say: proposals when it answers, those and the
     true boxes when it learns.
+
+    Args:
+        backbone: Makes features of images, one cell for each ``stride`` x ``stride`` pixels.
+        proposal_network: The first stage.
+        head: The second.
+        size: Side of an image in pixels.
+        stride: Side of a cell in pixels.
+        anchors: Widths and heights of the anchors at each cell, in pixels.
+        regions: How many proposals the head sees of an image.
+        bins: Cells that a region is sampled at, each way.
     """
 
     anchors: Tensor
 
     def __init__(
-        self, classes: int = 5, size: int = 64, width: int = 20, regions: int = 12, bins: int = 5
+        self,
+        backbone: nn.Module,
+        proposal_network: ProposalNetwork,
+        head: RegionHead,
+        *,
+        size: int,
+        stride: int,
+        anchors: Sequence[tuple[float, float]],
+        regions: int,
+        bins: int,
     ) -> None:
         super().__init__()
-        self.size, self.regions, self.bins = size, regions, bins
-        channels, hidden = 4 * width, 6 * width
-        self.backbone = nn.Sequential(
-            *_convolution(3, width, stride=2),
-            *_convolution(width, 2 * width, stride=2),
-            *_convolution(2 * width, 2 * width, stride=1),
-            *_convolution(2 * width, channels, stride=2),
-            *_convolution(channels, channels, stride=1),
-        )
-        self.proposal_network = ProposalNetwork(channels, channels, len(ANCHOR_SIZES))
-        trunk = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(channels * bins**2, hidden),
-            nn.ReLU(),
-            nn.Dropout(0.3),
-        )
-        self.head = RegionHead(trunk, hidden, classes)
-        self.register_buffer("anchors", _anchors(size // STRIDE), persistent=False)
+        self.size, self.stride, self.regions, self.bins = size, stride, regions, bins
+        self.backbone, self.proposal_network, self.head = backbone, proposal_network, head
+        self.register_buffer("anchors", _anchors(anchors, size, stride), persistent=False)
 
     def propose(self, proposed: Proposed) -> Tensor:
         """The best boxes of the first stage without near copies, shape (n, regions, 4).
@@ -124,8 +129,40 @@ class FasterRCNN(nn.Module):
 
     def judge(self, features: Tensor, boxes: Tensor) -> Judged:
         """The second stage on boxes of shape (n, regions, 4)."""
-        judged: Judged = self.head(roi_align(features, boxes / STRIDE, self.bins))
+        judged: Judged = self.head(roi_align(features, boxes / self.stride, self.bins))
         return judged
+
+
+class FasterRCNN(TwoStageDetector):
+    """The detector on a backbone of five convolutions, with a head of one hidden layer."""
+
+    def __init__(
+        self, classes: int = 5, size: int = 64, width: int = 20, regions: int = 12, bins: int = 5
+    ) -> None:
+        channels, hidden = 4 * width, 6 * width
+        backbone = nn.Sequential(
+            *_convolution(3, width, stride=2),
+            *_convolution(width, 2 * width, stride=2),
+            *_convolution(2 * width, 2 * width, stride=1),
+            *_convolution(2 * width, channels, stride=2),
+            *_convolution(channels, channels, stride=1),
+        )
+        trunk = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(channels * bins**2, hidden),
+            nn.ReLU(),
+            nn.Dropout(0.3),
+        )
+        super().__init__(
+            backbone,
+            ProposalNetwork(channels, channels, len(ANCHOR_SIZES)),
+            RegionHead(trunk, hidden, classes),
+            size=size,
+            stride=STRIDE,
+            anchors=ANCHOR_SIZES,
+            regions=regions,
+            bins=bins,
+        )
 
 
 def roi_align(features: Tensor, boxes: Tensor, bins: int) -> Tensor:
@@ -148,13 +185,13 @@ def roi_align(features: Tensor, boxes: Tensor, bins: int) -> Tensor:
     return by_box.to(features.dtype)
 
 
-def _anchors(cells: int) -> Tensor:
+def _anchors(sizes: Sequence[tuple[float, float]], size: int, stride: int) -> Tensor:
     """Boxes of all sizes around the centre of every cell, row by row, sizes fastest."""
-    centre = (torch.arange(cells) + 0.5) * STRIDE
+    centre = (torch.arange(size // stride) + 0.5) * stride
     y, x = torch.meshgrid(centre, centre, indexing="ij")
     centres = torch.stack([x, y], -1).reshape(-1, 1, 2)
-    sizes = torch.tensor(ANCHOR_SIZES)
-    return torch.cat([centres - sizes / 2, centres + sizes / 2], -1).reshape(-1, 4)
+    halves = torch.tensor(sizes) / 2
+    return torch.cat([centres - halves, centres + halves], -1).reshape(-1, 4)
 
 
 def _convolution(channels_in: int, channels_out: int, stride: int) -> tuple[nn.Module, ...]:

@@ -12,7 +12,7 @@ from benchmarks.components._pictures import Picture, enlarged, sheet
 from pytest_aibench.datasets import Dataset
 
 IMAGES = 24
-ENLARGED = 3
+LEAST_WIDTH = 192
 SURE = 0.5
 
 
@@ -25,10 +25,11 @@ def pictures(test: Dataset, outputs: Sequence[npt.NDArray[Any]]) -> Picture:
 def _marked(image: npt.NDArray[np.uint8], found: npt.NDArray[Any]) -> Picture:
     from PIL import Image, ImageDraw
 
-    picture = Image.fromarray(enlarged(image.transpose(1, 2, 0), ENLARGED))
+    times = -(-LEAST_WIDTH // image.shape[2])
+    picture = Image.fromarray(enlarged(image.transpose(1, 2, 0), times))
     pen = ImageDraw.Draw(picture)
     for *box, label, score in found[found[:, 5] > SURE]:
-        left, top, right, bottom = (ENLARGED * float(edge) for edge in box)
+        left, top, right, bottom = (times * float(edge) for edge in box)
         pen.rectangle((left, top, right - 1, bottom - 1), outline="yellow", width=1)
         pen.text(
             (left + 2, top),

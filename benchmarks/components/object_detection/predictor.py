@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.components.object_detection.boxes import decode, survivors
-from benchmarks.components.object_detection.model import FasterRCNN
+from benchmarks.components.object_detection.model import TwoStageDetector
 from pytest_aibench.devices import Device
 from pytest_aibench.training import cast, dtype
 
@@ -32,7 +32,7 @@ class Detector:
     """Finds objects; an output is an array (k, 6) of left, top, right, bottom, class, score."""
 
     def __init__(self, model: nn.Module, device: Device, precision: str) -> None:
-        self._model = typed(FasterRCNN, cast(model, device, precision).eval())
+        self._model = typed(TwoStageDetector, cast(model, device, precision).eval())
         self._device = device.torch_device()
         self._dtype = dtype(precision)
 

@@ -48,13 +48,9 @@ class FewUsersPredictor(TensorPredictor):
 
     def infer(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Logits of each user's films."""
-        parts = (inputs[name].split(USERS_AT_ONCE) for name in ("user", "items"))
-        pairs = zip(*parts, strict=True)
-        return torch.cat([super(FewUsersPredictor, self).infer(_part(*pair)) for pair in pairs])
-
-
-def _part(users: Tensor, items: Tensor) -> dict[str, Tensor]:
-    return {"user": users, "items": items}
+        users, items = (torch.split(inputs[name], USERS_AT_ONCE) for name in ("user", "items"))
+        parts = [{"user": u, "items": i} for u, i in zip(users, items, strict=True)]
+        return torch.cat([super(FewUsersPredictor, self).infer(part) for part in parts])
 
 
 FULL_TASK = replace(

@@ -1,0 +1,76 @@
+"""Weights that a training begins with, from a file that a user mounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.components._folders import mounted_at
+from pytest_aibench.errors import UserError
+from pytest_aibench.training import Learner
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A file of weights.
+
+    Attributes:
+        file: Its name below the mounted folder.
+        title: Name for people.
+    """
+
+    file: str
+    title: str
+
+
+RESNET50 = Weights("weights/resnet50.pth", "torchvision's weights of ResNet-50")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pretrained:
+    """Makes the learner of a model that begins with weights of another training.
+
+    Attributes:
+        learner: Makes the learner.
+        trunk: The part of a model that the weights are of.
+        weights: Where they are.
+    """
+
+    learner: Callable[[nn.Module, int], Learner]
+    trunk: Callable[[nn.Module], nn.Module]
+    weights: Weights
+
+    def __call__(self, model: nn.Module, steps: int) -> Learner:
+        """The learner of a model, for so many steps.
+
+        Raises:
+            DataAbsent: The file is not there.
+            UserError: It holds the weights of another model.
+        """
+        begin_with(self.trunk(model), mounted_at(self.weights.file, self.weights.title))
+        return self.learner(model, steps)
+
+
+def begin_with(trunk: nn.Module, path: Path) -> None:
+    """Give a network the weights in a file, one by one in their order, whatever their names.
+
+    What is left over in the file is of layers that the network does not have.
+
+    Raises:
+        UserError: They are of another network.
+    """
+    given = _numbers(torch.load(path, map_location="cpu", weights_only=True))
+    own = _numbers(trunk.state_dict())
+    if [one.shape for one in own] != [one.shape for one in given[: len(own)]]:
+        raise UserError(f"{path} has the weights of another model: see docs/original-data.md")
+    for mine, theirs in zip(own, given, strict=False):
+        mine.copy_(theirs)
+
+
+def _numbers(state: dict[str, Tensor]) -> list[Tensor]:
+    """Weights and statistics; how many batches were seen is not in every file."""
+    return [value for name, value in state.items() if not name.endswith("num_batches_tracked")]
