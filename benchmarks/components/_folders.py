@@ -113,7 +113,8 @@ class Lazy(Sequence[Any]):
 
     Attributes:
         items: What each is made of, like a path.
-        read: Makes an array of an item, always the same.
+        read: Makes an array of an item; where it draws, it draws from Python's ``random``, which a
+            training seeds.
         fingerprint: Tells data from others, without reading them.
     """
 
