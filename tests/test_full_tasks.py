@@ -21,6 +21,9 @@ from pytest_aibench.units import RATE, TIME
 ROOT = Path(__file__).parent.parent
 FULL_TASKS = full_tasks()
 
+OTHER_WEIGHTS = {"learning_to_rank": 2_793_951}
+"""What is trained beside the model whose size is published: the student."""
+
 every_full_task = pytest.mark.parametrize("full", FULL_TASKS.values(), ids=FULL_TASKS)
 
 
@@ -46,7 +49,8 @@ def test_a_full_task_trains_the_model_that_is_counted(full: Task) -> None:
     with torch.device("meta"):
         model = full.build()
     counted = full_models()[full.name].parameters()
-    assert sum(weight.numel() for weight in model.parameters()) == counted
+    n_weights = sum(weight.numel() for weight in model.parameters())
+    assert n_weights - counted == OTHER_WEIGHTS.get(full.name, 0)
 
 
 @every_full_task

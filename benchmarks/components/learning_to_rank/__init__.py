@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.components.learning_to_rank.full import FULL
+from benchmarks.components.learning_to_rank.full import FULL, FULL_TASK
 from benchmarks.components.learning_to_rank.task import TASK
 
-__all__ = ["FULL", "TASK"]
+__all__ = ["FULL", "FULL_TASK", "TASK"]

@@ -30,7 +30,10 @@ def load(split: str) -> Dataset:
     Raises:
         DataAbsent: The carrier is not there and cannot be fetched.
     """
-    samples, references = _train() if split == "train" else _test()
+    first = first_films()
+    samples, references = (
+        train_samples(first) if split == "train" else test_samples(first, _last_films())
+    )
     return Dataset(
         name=NAME,
         split=split,
@@ -54,24 +57,29 @@ def first_films() -> list[Items]:
     return [items[: -_n_test(items)] for items in ratings().by_user()]
 
 
+def _last_films() -> list[Items]:
+    return [items[-_n_test(items) :] for items in ratings().by_user()]
+
+
 def _n_test(items: Items) -> int:
     return round(TEST_SHARE * len(items))
 
 
-def _train() -> tuple[npt.NDArray[np.void], Items]:
-    windows = [sliding_window_view(items, HISTORY + TARGETS) for items in first_films()]
-    users = np.repeat(np.arange(USERS), list(map(len, windows)))
-    films = np.concatenate(windows)
-    return _samples(users, films[:, :HISTORY]), films[:, HISTORY:]
+def train_samples(first: list[Items]) -> tuple[npt.NDArray[np.void], Items]:
+    """Every window of what each user had first, and the items that followed it."""
+    windows = [sliding_window_view(items, HISTORY + TARGETS) for items in first]
+    users = np.repeat(np.arange(len(first)), list(map(len, windows)))
+    items = np.concatenate(windows)
+    return _samples(users, items[:, :HISTORY]), items[:, HISTORY:]
 
 
-def _test() -> tuple[npt.NDArray[np.void], Items]:
-    last = [items[-_n_test(items) :] for items in ratings().by_user()]
-    references = np.full((USERS, max(map(len, last))), -1, np.int64)
+def test_samples(first: list[Items], last: list[Items]) -> tuple[npt.NDArray[np.void], Items]:
+    """The end of what each user had first, and all that the user had last."""
+    references = np.full((len(last), max(map(len, last))), -1, np.int64)
     for row, items in zip(references, last, strict=True):
         row[: len(items)] = items
-    histories = np.stack([items[-HISTORY:] for items in first_films()])
-    return _samples(np.arange(USERS), histories), references
+    histories = np.stack([items[-HISTORY:] for items in first])
+    return _samples(np.arange(len(first)), histories), references
 
 
 def _samples(users: Items, histories: Items) -> npt.NDArray[np.void]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import cast
 
@@ -14,15 +15,33 @@ from torch.optim.lr_scheduler import LinearLR
 
 from benchmarks.components.learning_to_rank.model import Caser, TeacherAndStudent
 
-TEACHERS_SHARE = 0.4
-NEGATIVES = 9
-LEARNING_RATE = 5e-3
 WEIGHT_DECAY = 1e-6
 
 TAUGHT = 10
-FLATNESS = 10.0
 SHARPNESS = 0.1
 SAMPLED = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How teacher and student learn.
+
+    Attributes:
+        teachers_share: Share of the steps that the teacher has.
+        negatives: Items that each sample is told from.
+        learning_rate: Of Adam, at the first step of each network.
+        falls_to: Share of that at the last step.
+        flatness: In how many places the weight of what the teacher ranks falls by 1/e.
+    """
+
+    teachers_share: float = 0.4
+    negatives: int = 9
+    learning_rate: float = 5e-3
+    falls_to: float = 0.1
+    flatness: float = 10.0
+
+
+EMBEDDED = Recipe()
 
 
 class DistillationLearner:
@@ -31,15 +50,24 @@ class DistillationLearner:
     Args:
         model: Both.
         steps: Number of steps to come.
+        recipe: How they learn.
         distils: False leaves the student alone with the data, to see what the teacher is worth.
     """
 
-    def __init__(self, model: nn.Module, steps: int, *, distils: bool = True) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        steps: int,
+        *,
+        recipe: Recipe = EMBEDDED,
+        distils: bool = True,
+    ) -> None:
         self._both = cast(TeacherAndStudent, model)
+        self._recipe = recipe
         self._distils = distils
-        n_first = round(TEACHERS_SHARE * steps)
-        teacher = _Course(self._both.teacher, n_first)
-        self._student = _Course(self._both.student, steps - n_first)
+        n_first = round(recipe.teachers_share * steps)
+        teacher = _Course(self._both.teacher, n_first, recipe)
+        self._student = _Course(self._both.student, steps - n_first, recipe)
         self._courses = chain(repeat(teacher, n_first), repeat(self._student))
 
     def step(self, inputs: Mapping[str, Tensor], references: Tensor) -> Tensor:
@@ -54,7 +82,9 @@ class DistillationLearner:
     def _ranking_loss(self, network: Caser, wanted: Tensor, users: Tensor, came: Tensor) -> Tensor:
         """Tell the films that came next from some that were never seen (Caser, equation 10)."""
         seen = self._both.seen
-        others = torch.randint(seen.shape[1], (len(users), NEGATIVES), device=seen.device)
+        others = torch.randint(
+            seen.shape[1], (len(users), self._recipe.negatives), device=seen.device
+        )
         right = functional.logsigmoid(network.score(wanted, came))
         wrong = functional.logsigmoid(-network.score(wanted, others))
         return -right.mean() - (wrong * ~seen[users[:, None], others]).mean()
@@ -68,17 +98,21 @@ class DistillationLearner:
         with torch.no_grad():
             n_items = self._both.seen.shape[1]
             some = torch.randint(n_items, (len(wanted), SAMPLED), device=wanted.device)
-            weights = rank_weights(scores, student.score(wanted, some), n_items)
+            sampled = student.score(wanted, some)
+            weights = rank_weights(scores, sampled, n_items, self._recipe.flatness)
         return -(weights * functional.logsigmoid(scores)).sum(1).mean()
 
 
-def rank_weights(scores: Tensor, sampled: Tensor, n_items: int) -> Tensor:
+def rank_weights(
+    scores: Tensor, sampled: Tensor, n_items: int, flatness: float = EMBEDDED.flatness
+) -> Tensor:
     """How much each of the teacher's items counts: first ones, and those the student ranks too low.
 
     Args:
         scores: The student's scores of the teacher's items, best first, shape (n, k).
         sampled: Its scores of items drawn at random, from which its ranks are estimated, (n, m).
         n_items: How many items there are.
+        flatness: In how many places the weight falls by 1/e.
 
     Returns:
         Weights of shape (n, k); each row has the sum 1 (distillation, equations 8 to 10), or 0
@@ -87,17 +121,19 @@ def rank_weights(scores: Tensor, sampled: Tensor, n_items: int) -> Tensor:
     teachers_rank = torch.arange(1, scores.shape[1] + 1, device=scores.device)
     above = (sampled[:, None, :] > scores[:, :, None]).float().mean(2)
     too_low = n_items * above - teachers_rank
-    weights = torch.exp(-teachers_rank / FLATNESS) * torch.tanh(SHARPNESS * too_low).clamp(min=0)
+    weights = torch.exp(-teachers_rank / flatness) * torch.tanh(SHARPNESS * too_low).clamp(min=0)
     return functional.normalize(weights, p=1.0, dim=1)
 
 
 class _Course:
-    """A network and what moves its weights: Adam, at a rate that falls evenly to a tenth."""
+    """A network and what moves its weights: Adam, at a rate that falls evenly."""
 
-    def __init__(self, network: Caser, steps: int) -> None:
+    def __init__(self, network: Caser, steps: int, recipe: Recipe) -> None:
         self.network = network
-        self._optimizer = Adam(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        self._schedule = LinearLR(self._optimizer, 1.0, 0.1, total_iters=steps)
+        self._optimizer = Adam(
+            network.parameters(), recipe.learning_rate, weight_decay=WEIGHT_DECAY
+        )
+        self._schedule = LinearLR(self._optimizer, 1.0, recipe.falls_to, total_iters=steps)
 
     def learn(self, loss: Tensor) -> Tensor:
         self._optimizer.zero_grad()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from benchmarks.components.learning_to_rank.data import HISTORY, NAME, seen
@@ -29,8 +30,13 @@ def build() -> TeacherAndStudent:
 
 def popularity(train: Dataset, test: Dataset) -> Sequence[Any]:
     """How many users each film has in the train split; none for those that a user has seen."""
-    table = seen()
-    return list(np.where(table, 0.0, table.sum(0))[test.samples["user"]])
+    return popular_unseen(seen(), test)
+
+
+def popular_unseen(table: npt.NDArray[np.bool_], test: Dataset) -> Sequence[Any]:
+    """How many users have seen each item, and 0 for those that a user has seen, user by user."""
+    n_users = table.sum(0, dtype=np.float32)
+    return [np.where(table[user], 0.0, n_users) for user in test.samples["user"]]
 
 
 TASK = Task(
