@@ -22,10 +22,7 @@ import torch
 from torch import nn
 
 from benchmarks.components.architecture_search import TASK
-from benchmarks.components.architecture_search.learner import (
-    CONTROLLER_INTERVAL,
-    SearchLearner,
-)
+from benchmarks.components.architecture_search.learner import EMBEDDED, SearchLearner
 from benchmarks.components.architecture_search.model import Found, Search
 from benchmarks.harness._rows import Row, run
 from benchmarks.harness.seeds import seeds
@@ -59,11 +56,12 @@ def measure(seeds: Sequence[int]) -> list[Row]:
 
 def _best_drawn(seed: int) -> Found:
     """The best on held-out text of cells drawn by a controller that did not learn."""
-    learner = partial(SearchLearner, controller_learning_rate=0.0)
+    without_learning = replace(EMBEDDED, controller_learning_rate=0.0)
+    learner = partial(SearchLearner, recipe=without_learning)
     search = _trained(learner, seed)
     held_out = np.unique(get(TASK.dataset, "train").samples["held_out"], axis=0)
     steps = math.ceil(len(get(TASK.dataset, "train")) / TASK.batch_size) * TASK.max_epochs
-    rewarded = 2 * steps // CONTROLLER_INTERVAL
+    rewarded = 2 * steps // EMBEDDED.controller_interval
     n_cells = max(1, rewarded * TASK.batch_size // len(held_out))
     torch.manual_seed(seed)
     cells = [Found(search.shared, search.controller().cell) for _ in range(n_cells)]

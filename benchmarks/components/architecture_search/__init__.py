@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.components.architecture_search.full import FULL
+from benchmarks.components.architecture_search.full import FULL, FULL_TASK
 from benchmarks.components.architecture_search.task import TASK
 
-__all__ = ["FULL", "TASK"]
+__all__ = ["FULL", "FULL_TASK", "TASK"]

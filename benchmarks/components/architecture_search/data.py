@@ -44,7 +44,11 @@ def load(split: str) -> Dataset:
     References are the number of tokens to predict in a chunk: 32.
     """
     parts = _parts()
-    samples: npt.NDArray[Any] = parts["test"][:TEST_CHUNKS] if split == "test" else _records(parts)
+    samples: npt.NDArray[Any] = (
+        parts["test"][:TEST_CHUNKS]
+        if split == "test"
+        else records(parts["weights"], parts["controller"])
+    )
     return Dataset(
         name=NAME,
         split=split,
@@ -55,14 +59,13 @@ def load(split: str) -> Dataset:
     )
 
 
-def _records(parts: dict[str, Tokens]) -> npt.NDArray[np.void]:
-    """A chunk of held-out text beside each chunk to learn from."""
-    text = parts["weights"]
-    chunk = (np.int64, CHUNK + 1)
-    records = np.empty(len(text), dtype=[("text", *chunk), ("held_out", *chunk)])
-    records["text"] = text
-    records["held_out"] = np.resize(parts["controller"], text.shape)
-    return records
+def records(text: Tokens, held_out: Tokens) -> npt.NDArray[np.void]:
+    """A chunk of held-out text beside each chunk to learn from; they come round again."""
+    chunk = (np.int64, text.shape[1])
+    made = np.empty(len(text), dtype=[("text", *chunk), ("held_out", *chunk)])
+    made["text"] = text
+    made["held_out"] = np.resize(held_out, text.shape)
+    return made
 
 
 @cache
@@ -73,7 +76,9 @@ def _parts() -> dict[str, Tokens]:
     by_rank = sorted(frequency, key=lambda token: (-frequency[token], token))
     ids = {token: rank for rank, token in enumerate(by_rank[: VOCABULARY - 2], start=2)}
     return {
-        part: _chunks([*(ids.get(token, UNKNOWN) for token in text), END] for text in paragraphs)
+        part: chunks(
+            ([*(ids.get(token, UNKNOWN) for token in text), END] for text in paragraphs), CHUNK
+        )
         for part, paragraphs in texts.items()
     }
 
@@ -99,9 +104,12 @@ def _part(topic: str) -> str:
     return {0: "test", 1: "controller"}.get(digit, "weights")
 
 
-def _chunks(texts: Iterable[list[int]]) -> Tokens:
-    """Running text cut to chunks that overlap by one token; what is left over is dropped."""
+def chunks(texts: Iterable[list[int]], length: int) -> Tokens:
+    """Running text cut to chunks that overlap by one token; what is left over is dropped.
+
+    Shape (n, length + 1).
+    """
     tokens = np.fromiter(chain.from_iterable(texts), dtype=np.int64)
-    starts = np.arange(0, len(tokens) - CHUNK, CHUNK)
-    chunks: Tokens = tokens[starts[:, np.newaxis] + np.arange(CHUNK + 1)]
-    return chunks
+    starts = np.arange(0, len(tokens) - length, length)
+    cut: Tokens = tokens[starts[:, np.newaxis] + np.arange(length + 1)]
+    return cut

@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
+from benchmarks.components._common import OneCycle
 from benchmarks.components.architecture_search.cell import Architecture
 from benchmarks.components.architecture_search.model import Search
 from pytest_aibench.training import Batch
 
-LEARNING_RATE = 5e-3
-CLIP_NORM = 0.5
-CONTROLLER_LEARNING_RATE = 2e-3
-CONTROLLER_INTERVAL = 2
 REWARD = 80.0
-ENTROPY_WEIGHT = 1e-3
+LEARNING_RATE = 5e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How weights and controller learn.
+
+    Attributes:
+        optimizer: Makes what moves the weights.
+        schedule: ``(optimizer, steps)`` makes the schedule of its learning rate.
+        clip_norm: Longest that all gradients of the weights together may be.
+        controller_learning_rate: Of Adam, for the controller.
+        controller_interval: Steps of the weights for one of the controller.
+        entropy_weight: How much it counts that the controller's choices are even.
+    """
+
+    optimizer: Callable[[nn.Module], Optimizer]
+    schedule: Callable[[Optimizer, int], LRScheduler]
+    clip_norm: float
+    controller_learning_rate: float
+    controller_interval: int
+    entropy_weight: float
+
+
+def adam(model: nn.Module) -> Optimizer:
+    """Adam at the highest learning rate."""
+    return Adam(model.parameters(), LEARNING_RATE)
+
+
+EMBEDDED = Recipe(
+    optimizer=adam,
+    schedule=OneCycle(LEARNING_RATE, rise=0.1),
+    clip_norm=0.5,
+    controller_learning_rate=2e-3,
+    controller_interval=2,
+    entropy_weight=1e-3,
+)
 
 
 class SearchLearner:
@@ -28,24 +63,20 @@ class SearchLearner:
     as they are, on text that these do not learn from (Pham et al., 2018, section 2.2).
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        steps: int,
-        controller_learning_rate: float = CONTROLLER_LEARNING_RATE,
-    ) -> None:
+    def __init__(self, model: nn.Module, steps: int, recipe: Recipe = EMBEDDED) -> None:
         search = cast("Search", model)
+        self._recipe = recipe
         self._shared, self._controller = search.shared, search.controller
-        self._of_shared = Adam(self._shared.parameters(), LEARNING_RATE)
-        self._of_controller = Adam(self._controller.parameters(), controller_learning_rate)
-        self._schedule = OneCycleLR(self._of_shared, LEARNING_RATE, steps, pct_start=0.1)
+        self._of_shared = recipe.optimizer(self._shared)
+        self._of_controller = Adam(self._controller.parameters(), recipe.controller_learning_rate)
+        self._schedule = recipe.schedule(self._of_shared, steps)
         self._step = 0
 
     def step(self, inputs: Batch, references: Tensor) -> Tensor:
         """Learn from chunks of both texts; returns the mean loss of a training token in nats."""
         loss = self._teach_weights(inputs["text"], references)
         self._step += 1
-        if self._step % CONTROLLER_INTERVAL == 0:
+        if self._step % self._recipe.controller_interval == 0:
             self._teach_controller(inputs["held_out"], references)
         return loss
 
@@ -56,7 +87,7 @@ class SearchLearner:
         loss: Tensor = self._shared(tokens, cell).sum() / lengths.sum()
         self._of_shared.zero_grad()
         torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self._shared.parameters(), CLIP_NORM)
+        nn.utils.clip_grad_norm_(self._shared.parameters(), self._recipe.clip_norm)
         self._of_shared.step()
         self._schedule.step()
         return loss.detach()
@@ -69,7 +100,7 @@ class SearchLearner:
         gain = advantage * (one.log_probability - other.log_probability)
         entropy = one.entropy + other.entropy
         self._of_controller.zero_grad()
-        torch.autograd.backward(-gain - ENTROPY_WEIGHT * entropy)
+        torch.autograd.backward(-gain - self._recipe.entropy_weight * entropy)
         self._of_controller.step()
 
     def _reward(self, cell: Architecture, tokens: Tensor, lengths: Tensor) -> Tensor:

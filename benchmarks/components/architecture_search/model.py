@@ -10,12 +10,27 @@ from benchmarks.components.architecture_search.data import VOCABULARY
 
 
 class Search(nn.Module):
-    """The weights that all cells share, and the controller (Pham et al., 2018)."""
+    """The weights that all cells share, and the controller (Pham et al., 2018).
 
-    def __init__(self, nodes: int = 4, width: int = 96, dropout: float = 0.3) -> None:
+    Args:
+        nodes: Of a cell.
+        width: Units of a node.
+        dropout: Share of what words and nodes say that is left out.
+        vocabulary: Number of words.
+        controller: Units of the controller.
+    """
+
+    def __init__(
+        self,
+        nodes: int = 4,
+        width: int = 96,
+        dropout: float = 0.3,
+        vocabulary: int = VOCABULARY,
+        controller: int = 64,
+    ) -> None:
         super().__init__()
-        self.shared = LanguageModel(VOCABULARY, width, all_edges(nodes), dropout)
-        self.controller = Controller(nodes)
+        self.shared = LanguageModel(vocabulary, width, all_edges(nodes), dropout)
+        self.controller = Controller(nodes, controller)
 
     def found(self) -> Found:
         """The cell that the controller holds most probable, with the shared weights."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.components.architecture_search.data import NAME, VOCABULARY
+from benchmarks.components.architecture_search.data import NAME
 from benchmarks.components.architecture_search.learner import SearchLearner
 from benchmarks.components.architecture_search.model import Search
 from benchmarks.components.architecture_search.predictor import found_predictor
@@ -18,7 +18,9 @@ from pytest_aibench.training import Baseline, Task
 
 def unigram(train: Dataset, test: Dataset) -> Sequence[float]:
     """How likely each token is by its frequency in the training text, counts plus one."""
-    counts = np.bincount(train.samples["text"][:, 1:].ravel(), minlength=VOCABULARY) + 1
+    text = train.samples["text"]
+    vocabulary = 1 + max(int(tokens.max()) for tokens in (text, test.samples))
+    counts = np.bincount(text[:, 1:].ravel(), minlength=vocabulary) + 1
     nats = -np.log(counts / counts.sum())
     return [float(nats[chunk[1:]].sum()) for chunk in test.samples]
 

@@ -29,7 +29,8 @@ class PairDistances(nn.Module):
     def forward(self, pairs: Tensor) -> Tensor:
         """Embed both, in one batch."""
         embeddings = self.embed(pairs.flatten(0, 1)).unflatten(0, (-1, 2))
-        return torch.linalg.vector_norm(embeddings[:, 0] - embeddings[:, 1], dim=-1)
+        distances: Tensor = torch.linalg.vector_norm(embeddings[:, 0] - embeddings[:, 1], dim=-1)
+        return distances
 
 
 def pair_predictor(model: nn.Module, device: Device, precision: str) -> TensorPredictor:

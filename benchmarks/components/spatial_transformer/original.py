@@ -56,5 +56,5 @@ def _numbers(path: Path) -> npt.NDArray[np.uint8]:
     shape = np.frombuffer(content[4:begin], ">u4").tolist()
     if content[:3] != b"\0\0\x08" or len(content) - begin != np.prod(shape):
         raise UserError(f"{path} is no IDX file of bytes, or not all of it: put it there again")
-    numbers: npt.NDArray[np.uint8] = np.frombuffer(content, np.uint8, offset=begin)
-    return numbers.reshape(shape)
+    numbers: npt.NDArray[np.uint8] = np.frombuffer(content, np.uint8, offset=begin).reshape(shape)
+    return numbers
