@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,9 +16,16 @@ from torch.nn import functional
 from benchmarks.components._photos import Pixels
 from pytest_aibench.errors import UserError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 SUFFIXES = (".jpg", ".jpeg", ".png")
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+"""Of the colours of ImageNet's photographs."""
+
 GREY = (124, 116, 104)
-"""The mean of ImageNet's photographs."""
+"""That mean in bytes."""
 
 
 def picture(path: Path) -> Pixels:
@@ -25,10 +34,26 @@ def picture(path: Path) -> Pixels:
     Raises:
         UserError: Pillow is not installed, or cannot read the file.
     """
-    try:
-        from PIL import Image
+    return np.asarray(_opened(path).convert("RGB"))
 
-        return np.asarray(Image.open(path).convert("RGB"))
+
+def depth(path: Path) -> Pixels:
+    """Read a picture of one channel, in bytes or pairs of them: bytes of shape (h, w).
+
+    Raises:
+        UserError: As `picture`.
+    """
+    values = np.asarray(_opened(path))
+    return values if values.dtype == np.uint8 else (values // 256).astype(np.uint8)
+
+
+def _opened(path: Path) -> Image:
+    try:
+        from PIL.Image import open as opened
+
+        image: Image = opened(path)
+        image.load()  # which closes the file
+        return image
     except ImportError:
         raise UserError("photographs need Pillow: pip install 'pytest-aibench[suite]'") from None
     except OSError as error:
@@ -77,22 +102,27 @@ def framed(path: Path, *, side: int) -> Pixels:
 
 
 class Normalised(nn.Module):
-    """Brings pixels (n, 3, h, w) to numbers that are about normal over ImageNet's photographs.
+    """Brings pixels (n, channels, h, w) to numbers that are about normal.
 
     Args:
         most: What a white pixel is: 255 for bytes.
+        mean: Of each channel, as a share of that; by default over ImageNet's photographs.
+        deviation: Likewise.
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, most: float = 255) -> None:
+    def __init__(
+        self,
+        most: float = 255,
+        mean: Sequence[float] = MEAN,
+        deviation: Sequence[float] = DEVIATION,
+    ) -> None:
         super().__init__()
         self.most = most
-        mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
-        deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("deviation", deviation, persistent=False)
+        for name, values in (("mean", mean), ("deviation", deviation)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map pixels of any type, in the precision of the model."""

@@ -58,17 +58,24 @@ class Pretrained:
 def begin_with(trunk: nn.Module, path: Path) -> None:
     """Give a network the weights in a file, one by one in their order, whatever their names.
 
-    What is left over in the file is of layers that the network does not have.
+    What is left over in the file is of layers that the network does not have. Where a layer takes
+    more channels than the file's, the others keep their weights.
 
     Raises:
         UserError: They are of another network.
     """
     given = _numbers(torch.load(path, map_location="cpu", weights_only=True))
     own = _numbers(trunk.state_dict())
-    if [one.shape for one in own] != [one.shape for one in given[: len(own)]]:
+    pairs = [(_shared(mine, theirs), theirs) for mine, theirs in zip(own, given, strict=False)]
+    if len(pairs) < len(own) or any(mine.shape != theirs.shape for mine, theirs in pairs):
         raise UserError(f"{path} has the weights of another model: see docs/original-data.md")
-    for mine, theirs in zip(own, given, strict=False):
+    for mine, theirs in pairs:
         mine.copy_(theirs)
+
+
+def _shared(mine: Tensor, theirs: Tensor) -> Tensor:
+    """What of a layer's weights is for channels that the other's are for, too."""
+    return mine[:, : theirs.shape[1]] if mine.ndim == theirs.ndim > 2 else mine
 
 
 def _numbers(state: dict[str, Tensor]) -> list[Tensor]:

@@ -30,7 +30,7 @@ def test_a_file_that_is_no_picture(tmp_path: Path) -> None:
 
 
 def test_pictures_need_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
     with pytest.raises(UserError) as error:
         picture(tmp_path / "any.jpg")
     assert str(error.value) == "photographs need Pillow: pip install 'pytest-aibench[suite]'"
