@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.components.translation.full import FULL
+from benchmarks.components.translation.full import FULL, FULL_TASK
 from benchmarks.components.translation.task import TASK
 
-__all__ = ["FULL", "TASK"]
+__all__ = ["FULL", "FULL_TASK", "TASK"]

@@ -45,11 +45,16 @@ def loss(model: nn.Module, english: Tensor, german: Tensor) -> Tensor:
 
     Columns in which all sentences have ended are left out: they are a third of the work.
     """
-    english, german = _trimmed(english), _trimmed(german)
-    before = functional.pad(german[:, :-1], (1, 0), value=BEGIN)
+    english, german = trimmed(english), trimmed(german)
+    before = shifted(german)
     return functional.cross_entropy(
         model(english, before), german[before != PAD], ignore_index=PAD, label_smoothing=0.1
     )
+
+
+def shifted(german: Tensor) -> Tensor:
+    """What stands before each token."""
+    return functional.pad(german[:, :-1], (1, 0), value=BEGIN)
 
 
 def optimizer(model: nn.Module) -> Optimizer:
@@ -70,7 +75,7 @@ class Translator:
 
     def preprocess(self, samples: Sequence[npt.NDArray[np.str_]]) -> Tensor:
         """Token ids, shape (n, longest)."""
-        return _trimmed(torch.from_numpy(encode(map(str, samples)))).to(self._device)
+        return trimmed(torch.from_numpy(encode(map(str, samples)))).to(self._device)
 
     def infer(self, inputs: Tensor) -> Tensor:
         """Token ids of German, shape (n, longest)."""
@@ -98,7 +103,8 @@ def _bags(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     return bags
 
 
-def _trimmed(ids: Tensor) -> Tensor:
+def trimmed(ids: Tensor) -> Tensor:
+    """Token ids without the columns in which all sentences have ended."""
     return ids[:, : int((ids != PAD).sum(dim=1).max())]
 
 
