@@ -28,6 +28,7 @@ class Weights:
 
 
 RESNET50 = Weights("weights/resnet50.pth", "torchvision's weights of ResNet-50")
+RESNET152 = Weights("weights/resnet152.pth", "torchvision's weights of ResNet-152")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice, takewhile
@@ -65,9 +65,9 @@ def load(split: str) -> Dataset:
     )
 
 
-def caption(tokens: Iterable[int]) -> str:
+def caption(tokens: Iterable[int], words: Sequence[str] = WORDS) -> str:
     """The words of tokens before their end."""
-    return " ".join(WORDS[token] for token in takewhile(lambda token: token != END, tokens))
+    return " ".join(words[token] for token in takewhile(lambda token: token != END, tokens))
 
 
 @dataclass(frozen=True, slots=True)

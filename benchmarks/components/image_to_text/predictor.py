@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchmarks.components.image_to_text.data import caption
+from benchmarks.components.image_to_text.data import LENGTH, WORDS, caption
 from benchmarks.components.image_to_text.model import Captioner
+from pytest_aibench.devices import Device
 from pytest_aibench.training import Batch, TensorPredictor
 
 
@@ -26,7 +28,19 @@ def answer(nats: float, written: str) -> Answer:
 
 
 class CaptionPredictor(TensorPredictor):
-    """Scores the sample's caption, and writes one of its own."""
+    """Scores the sample's caption, and writes one of its own, of so many of the words at most."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        device: Device,
+        precision: str,
+        *,
+        words: Sequence[str] = WORDS,
+        length: int = LENGTH,
+    ) -> None:
+        super().__init__(model, device, precision)
+        self._words, self._length = words, length
 
     def infer(self, inputs: Batch) -> Tensor:
         """Nats and tokens, (n, 1 + length)."""
@@ -34,8 +48,10 @@ class CaptionPredictor(TensorPredictor):
         with torch.inference_mode():
             seen = captioner.see(inputs["image"])
             nats = captioner.score(seen, inputs["caption"])
-            return torch.column_stack((nats, captioner.write(seen)))
+            return torch.column_stack((nats, captioner.write(seen, self._length)))
 
     def postprocess(self, raw: Tensor) -> list[Answer]:  # type: ignore[override]
         """One answer for each sample."""
-        return [answer(nats, caption(map(int, tokens))) for nats, *tokens in raw.tolist()]
+        return [
+            answer(nats, caption(map(int, tokens), self._words)) for nats, *tokens in raw.tolist()
+        ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import log
 from typing import Any
 
@@ -36,14 +36,25 @@ def optimizer(model: nn.Module) -> Optimizer:
 
 
 def blind(train: Dataset, test: Dataset) -> Sequence[float]:
-    """How likely a word is after the three before, whatever the image: counts, each plus 0.01."""
-    seen = [part for tokens in train.samples["caption"] for part in _parts(tokens)]
+    """How likely a caption is to one who does not see the image."""
+    return blind_nats(train.samples["caption"], test.samples["caption"], len(WORDS))
+
+
+def blind_nats(known: Iterable[Any], asked: Iterable[Any], n_words: int) -> list[float]:
+    """How likely a word is after the three before, from counts in captions, each plus 0.01.
+
+    Args:
+        known: Token ids of the captions to count in.
+        asked: Token ids of those to score.
+        n_words: Number of words.
+    """
+    seen = [part for tokens in known for part in _parts(tokens)]
     with_word, contexts = Counter(seen), Counter(context for context, _ in seen)
 
     def nats(context: tuple[int, ...], word: int) -> float:
-        return -log((with_word[context, word] + 0.01) / (contexts[context] + 0.01 * len(WORDS)))
+        return -log((with_word[context, word] + 0.01) / (contexts[context] + 0.01 * n_words))
 
-    return [sum(nats(*part) for part in _parts(tokens)) for tokens in test.samples["caption"]]
+    return [sum(nats(*part) for part in _parts(tokens)) for tokens in asked]
 
 
 def _parts(tokens: Any) -> Iterator[tuple[tuple[int, ...], int]]:
