@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,31 +13,50 @@ Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.intp]
 
-VIEWS = 8
-PIXELS = 32
-
 _ELEVATION = np.deg2rad(30)
-_DISTANCE = 2.0
-_NEAR, _FAR = 1.25, 2.75
 _DEPTHS = 32
-_HALF_WIDTH = 0.75
-"""What a camera sees to each side of the cube's middle."""
-
 _AMBIENT = 0.2
 
 
-def frustums(depths: int = _DEPTHS) -> Floats:
-    """Points along the rays of all pixels of all cameras, shape (VIEWS, depths, PIXELS, PIXELS, 3).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ring:
+    """Cameras at equal angles on a circle around the cube [-0.5, 0.5]³.
 
-    The cameras stand at equal angles on a circle, looking down 30 degrees at the middle of the
-    cube [-0.5, 0.5]³, as those of Yan et al. (2016, section 4) at 24 angles. Coordinates are
-    right, front, up; depths go from near to far, rows from top to bottom.
+    They look down 30 degrees at its middle, the first from the back, the next ones from the right
+    on, as those of Yan et al. (2016, section 4) at 24 angles.
+
+    Attributes:
+        views: Number of cameras.
+        pixels: Of a picture, each way.
+        distance: From the cube's middle.
+        near: Where the depth begins that they look at.
+        far: Where it ends.
+        half_width: What they see to each side of the cube's middle.
     """
-    across = ((np.arange(PIXELS) + 0.5) / PIXELS * 2 - 1) * _HALF_WIDTH / _DISTANCE
-    z = np.linspace(_NEAR, _FAR, depths)
+
+    views: int
+    pixels: int
+    distance: float
+    near: float
+    far: float
+    half_width: float
+
+
+EMBEDDED = Ring(views=8, pixels=32, distance=2.0, near=1.25, far=2.75, half_width=0.75)
+VIEWS, PIXELS = EMBEDDED.views, EMBEDDED.pixels
+
+
+def frustums(depths: int = _DEPTHS, ring: Ring = EMBEDDED) -> Floats:
+    """Points along the rays of all pixels of all cameras, shape (views, depths, pixels, pixels, 3).
+
+    Coordinates are right, front, up; depths go from near to far, rows from top to bottom.
+    """
+    steps = (np.arange(ring.pixels) + 0.5) / ring.pixels * 2 - 1
+    across = steps * ring.half_width / ring.distance
+    z = np.linspace(ring.near, ring.far, depths)
     forward, down, right = np.meshgrid(z, across, across, indexing="ij")
-    in_camera = np.stack([right * forward, -down * forward, _DISTANCE - forward], axis=-1)
-    return np.stack([in_camera @ axes for axes in _camera_axes()]).astype(np.float32)
+    in_camera = np.stack([right * forward, -down * forward, ring.distance - forward], axis=-1)
+    return np.stack([in_camera @ axes for axes in _camera_axes(ring.views)]).astype(np.float32)
 
 
 def photographs(solids: Solid) -> tuple[Bytes, Bytes]:
@@ -44,7 +65,7 @@ def photographs(solids: Solid) -> tuple[Bytes, Bytes]:
     Brightness follows Lambert's law. Both are of shape (n, VIEWS, PIXELS, PIXELS), from 0 for the
     background to 255.
     """
-    voxels, axes = _nearest_voxels(), _camera_axes()
+    voxels, axes = _nearest_voxels(), _camera_axes(VIEWS)
     taken = [_photographs_of(solid, voxels, axes[:, 2]) for solid in solids]
     photos, silhouettes = zip(*taken, strict=True)
     return np.stack(photos), np.stack(silhouettes)
@@ -75,10 +96,10 @@ def _nearest_voxels() -> Indices:
     return np.where(inside, (up * SIDE + front) * SIDE + right, SIDE**3)
 
 
-def _camera_axes() -> Floats:
-    """What is right, up and towards the viewer for each camera, shape (VIEWS, 3, 3)."""
-    angle = np.arange(VIEWS) * 2 * np.pi / VIEWS
-    sine, cosine, zero = np.sin(angle), np.cos(angle), np.zeros(VIEWS)
+def _camera_axes(views: int) -> Floats:
+    """What is right, up and towards the viewer for each camera, shape (views, 3, 3)."""
+    angle = np.arange(views) * 2 * np.pi / views
+    sine, cosine, zero = np.sin(angle), np.cos(angle), np.zeros(views)
     across, upright = np.cos(_ELEVATION), np.sin(_ELEVATION)
     right = np.stack([-cosine, sine, zero], axis=-1)
     up = np.stack([-upright * sine, -upright * cosine, zero + across], axis=-1)

@@ -51,10 +51,18 @@ class PerspectiveTransformer(nn.Module):
         Voxels are interpolated along the rays, and the fullest on each ray is what is seen
         (there: equations 2 and 3).
         """
-        # All solids as channels of one: each is seen by the same cameras.
-        volumes = solids.expand(len(views), *solids.shape)
-        sampled = functional.grid_sample(volumes, self.cameras[views], align_corners=False)
-        return sampled.amax(dim=2).transpose(0, 1)
+        return projected(solids, self.cameras[views])
+
+
+def projected(solids: Tensor, frustums: Tensor) -> Tensor:
+    """The fullest point on each ray of cameras: (n, views, h, w) of solids (n, side, side, side).
+
+    Frustums are `cameras.frustums` of a cube from -1 to 1, (views, depths, h, w, 3).
+    """
+    # All solids as channels of one: each is seen by the same cameras.
+    volumes = solids.expand(len(frustums), *solids.shape)
+    sampled = functional.grid_sample(volumes, frustums, align_corners=False)
+    return sampled.amax(dim=2).transpose(0, 1)
 
 
 def _halved(channels_in: int, channels: int) -> tuple[nn.Module, ...]:

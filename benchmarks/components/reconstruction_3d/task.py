@@ -51,12 +51,15 @@ def optimizer(model: nn.Module) -> Optimizer:
 
 def mean_shape(train: Dataset, test: Dataset) -> Sequence[Solid]:
     """The voxels that many training solids fill, as many as fit those solids best."""
-    solids = voxels(train.split)
+    return [fitting_mean(voxels(train.split))] * len(test)
+
+
+def fitting_mean(solids: Solid) -> Solid:
+    """The voxels that many solids (n, side, side, side) fill, as many as fit those solids best."""
     share = solids.mean(axis=0)
     overlap = metric("voxel_iou")
     candidates = [share > least for least in np.linspace(0.05, 0.5, 10)]
-    best = max(candidates, key=lambda solid: overlap.scores([solid] * len(solids), solids).mean())
-    return [best] * len(test)
+    return max(candidates, key=lambda solid: overlap.scores([solid] * len(solids), solids).mean())
 
 
 TASK = Task(
