@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks.components import full_models, full_tasks, task
+from benchmarks.components import full_models, full_tasks, spatial_transformer, task
+from benchmarks.components._folders import original
+from benchmarks.components.spatial_transformer import original as mnist
 from pytest_aibench import datasets
-from pytest_aibench.datasets import DataAbsent, Dataset, mounted, mounting
+from pytest_aibench.datasets import DataAbsent, Dataset, base, mounted, mounting
 from pytest_aibench.datasets.base import folder_of
 from pytest_aibench.quality.metrics import metric
 from pytest_aibench.training import Task
 from pytest_aibench.units import RATE, TIME
+from tests.original.files import write_mnist
+from tests.records import stored_files
 
 ROOT = Path(__file__).parent.parent
 FULL_TASKS = full_tasks()
@@ -112,6 +118,43 @@ def test_without_data_or_task_a_test_is_skipped(pytester: pytest.Pytester, tmp_p
     result.stdout.fnmatch_lines(
         [f"SKIPPED * put ImageNet (ILSVRC 2012) under {tmp_path}/imagenet as {PAGE} describes"]
     )
+
+
+@pytest.fixture
+def few_scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with 70 scans of MNIST to train and 30 to test, loaded anew, for one epoch."""
+    write_mnist(tmp_path / mnist.NAME, train=70, test=30)
+    monkeypatch.setattr(base, "_LOADERS", dict(base._LOADERS))
+    original(mnist.NAME, "MNIST")(mnist.load)
+    short = replace(spatial_transformer.FULL_TASK, max_epochs=1, cpu_threads=1)
+    monkeypatch.setattr(spatial_transformer, "FULL_TASK", short)
+    return tmp_path
+
+
+def train_on(folder: Path, pytester: pytest.Pytester) -> pytest.RunResult:
+    arguments = ("--aibench-scale=full", f"--aibench-data={folder}", f"--aibench-store={folder}")
+    return run_suite(pytester, *arguments, "-ktest_training and spatial_transformer")
+
+
+def test_data_that_are_not_whole_are_an_error(pytester: pytest.Pytester, few_scans: Path) -> None:
+    result = train_on(few_scans, pytester)
+    assert result.parseoutcomes()["failed"] == 1
+    result.stdout.fnmatch_lines(
+        [f"*{few_scans}/mnist has 70 train scans and should have 60000: complete it as {PAGE} *"]
+    )
+
+
+def test_a_full_training_says_so_in_its_record(
+    pytester: pytest.Pytester, few_scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(mnist.COUNTS, "train", 70)
+    monkeypatch.setitem(mnist.COUNTS, "test", 30)
+    train_on(few_scans, pytester).stdout.fnmatch_lines(["*test_training?cpu-spatial_transformer*"])
+    (path,) = stored_files(few_scans)
+    run = json.loads(path.read_text(encoding="utf-8"))
+    assert run["environment"]["harness"]["scale"] == "full"
+    (entry,) = run["benchmarks"]
+    assert entry["provenance"]["data"].startswith("MNIST as it is")
 
 
 def test_a_folder_that_is_not_there_is_a_usage_error(pytester: pytest.Pytester) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,23 @@ def write_photograph(path: Path, width: int, height: int, seed: int = 0) -> Path
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(noise).save(path)
     return path
+
+
+def write_mnist(folder: Path, *, train: int, test: int) -> Path:
+    """Scans of noise in the files of MNIST, the labels packed."""
+    random = np.random.default_rng(0)
+    folder.mkdir(exist_ok=True)
+    for name, count in (("train", train), ("t10k", test)):
+        scans = random.integers(256, size=(count, 28, 28), dtype=np.uint8)
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(_idx(scans))
+        labels = np.arange(count, dtype=np.uint8) % 10
+        (folder / f"{name}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(_idx(labels)))
+    return folder
+
+
+def _idx(numbers: npt.NDArray[np.uint8]) -> bytes:
+    axes = numbers.ndim
+    return struct.pack(f">4B{axes}I", 0, 0, 8, axes, *numbers.shape) + numbers.tobytes()
 
 
 def batches(data: Dataset, size: int) -> Iterator[tuple[Batch, Batch]]:

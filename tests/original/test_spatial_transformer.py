@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-import struct
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from benchmarks.components.spatial_transformer import FULL_TASK, original
 from pytest_aibench.errors import UserError
-from tests.original.files import after_a_step, answers
+from tests.original.files import after_a_step, answers, write_mnist
 
 COUNTS = {"train": 4, "test": 2}
 
 
-def idx(numbers: npt.NDArray[np.uint8]) -> bytes:
-    axes = numbers.ndim
-    return struct.pack(f">4B{axes}I", 0, 0, 8, axes, *numbers.shape) + numbers.tobytes()
-
-
 @pytest.fixture
 def mnist(tmp_path: Path) -> Path:
-    random = np.random.default_rng(0)
-    for name, count in (("train", 4), ("t10k", 2)):
-        scans = random.integers(256, size=(count, 28, 28), dtype=np.uint8)
-        (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(idx(scans))
-        labels = np.arange(count, dtype=np.uint8)
-        (tmp_path / f"{name}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
-    return tmp_path
+    return write_mnist(tmp_path, train=4, test=2)
 
 
 def test_scans_have_the_pixels_of_the_file(mnist: Path) -> None:
