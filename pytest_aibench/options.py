@@ -102,10 +102,12 @@ FEWEST_RUNS = 3
 NO_STORE = "aibench_no_store"
 AUDIT = "aibench_audit"
 RAW = "aibench_raw"
+RESUME = "aibench_resume"
 FLAGS = {
     NO_STORE: "keep no record",
     AUDIT: "check that the speed holds for one sample repeated and for other seeds",
     RAW: "keep the latency of every query, in a file beside the record",
+    RESUME: "go on with trainings that were interrupted, and keep their state after each epoch",
 }
 
 
@@ -147,6 +149,7 @@ class Settings:
         rcp: Reference convergence points; None for none.
         pictures: Folder for pictures of what trained models answer; None for none.
         data: Folder with original data sets; None for none.
+        resume: Go on with trainings that were interrupted.
         launch: What torchrun says of this process.
         given: Names of options that the command line or the environment sets: they are meant for
             this very session, and checked at once.
@@ -171,6 +174,7 @@ class Settings:
     rcp: Path | None
     pictures: Path | None
     data: Path | None
+    resume: bool
     launch: Launch
     given: frozenset[str]
 
@@ -259,6 +263,7 @@ def read_settings(config: pytest.Config) -> Settings:
         rcp=config.rootpath / points if (points := values["rcp"]) else None,
         pictures=config.rootpath / drawn if drawn and not launch.follows else None,
         data=config.rootpath / mounted if (mounted := values["data"]) else None,
+        resume=_flag(config, RESUME),
         launch=launch,
         given=frozenset(given),
     )
@@ -273,6 +278,8 @@ def _refuse_alone(config: pytest.Config, values: Mapping[str, str]) -> None:
     """Refuse what several processes could not do in step."""
     if getattr(config.option, "numprocesses", None):
         raise UserError("torchrun and xdist do not go together: leave out -n")
+    if _flag(config, RESUME):
+        raise UserError("--aibench-resume keeps the state of one process: leave out torchrun")
     for name in ("compare", "calibrate"):
         if values[name]:
             raise UserError(

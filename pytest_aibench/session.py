@@ -296,6 +296,7 @@ class BenchmarkSession:
             references=self.references,
             energy=item.stash[_RECORDS].watch.energy,
             processes=self._processes if _trains(item) else None,
+            resume=self._settings.resume,
         )
 
     def attach(

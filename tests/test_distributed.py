@@ -188,6 +188,10 @@ def test_processes_must_run_the_same_tests(first: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ["--aibench-resume"],
+            "--aibench-resume keeps the state of one process: leave out torchrun",
+        ),
         (["-n2"], "torchrun and xdist do not go together: leave out -n"),
         (
             ["--aibench-compare"],

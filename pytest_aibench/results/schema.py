@@ -204,6 +204,7 @@ class TrainingEntry:
         macs_per_sample: Multiply-accumulates of answering the first test sample; null when unknown.
         energy_j: What the device spent on it; null when it was not measured.
         processes: How many trained together, with one batch shared among them.
+        resumed_after: Epochs after which it was interrupted, and went on later.
     """
 
     seed: int
@@ -223,6 +224,7 @@ class TrainingEntry:
     macs_per_sample: int | None = None
     energy_j: float | None = None
     processes: int = 1
+    resumed_after: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

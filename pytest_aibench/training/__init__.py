@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pytest_aibench.training.predictor import TensorPredictor, cast, dtype, tensors
 from pytest_aibench.training.runner import Trainer
-from pytest_aibench.training.task import Baseline, Batch, Learner, Predictor, Supervised, Task
+from pytest_aibench.training.task import (
+    Baseline,
+    Batch,
+    Learner,
+    Predictor,
+    Resumable,
+    Stateful,
+    Supervised,
+    Task,
+)
 from pytest_aibench.training.trainer import cpu_threads
 
 __all__ = [
@@ -12,6 +21,8 @@ __all__ = [
     "Batch",
     "Learner",
     "Predictor",
+    "Resumable",
+    "Stateful",
     "Supervised",
     "Task",
     "TensorPredictor",

@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from sysconfig import get_path
@@ -36,6 +36,37 @@ class Checkpoint(NamedTuple):
     provenance: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class StateFile:
+    """Where a training leaves its state after each epoch, and finds it when it is resumed."""
+
+    path: Path
+
+    def read(self) -> dict[str, Any] | None:
+        """The state; None where there is none, or a damaged one."""
+        return _read(self.path)
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Put the state in place of the former one, at once.
+
+        Raises:
+            UserError: The cache folder cannot be written.
+        """
+        _write(self.path, state)
+
+    def remove(self) -> None:
+        """Forget the state: the training has ended."""
+        self.path.unlink(missing_ok=True)
+
+
+def state_file(
+    task: Task, device: Device, *, seed: int, scale: str, cache_dir: Path | None = None
+) -> StateFile:
+    """The file for the state of a training, beside the weights that it will come to."""
+    key = checkpoint_key(task, device, seed=seed, scale=scale)
+    return StateFile(_path(task, key, cache_dir).with_suffix(".state"))
+
+
 def trained(
     task: Task,
     device: Device,
@@ -44,6 +75,7 @@ def trained(
     scale: str,
     cache_dir: Path | None = None,
     progress: Progress | None = None,
+    resume: bool = False,
 ) -> Checkpoint:
     """Weights of a task: from the cache where they lie, else trained now and put there.
 
@@ -57,15 +89,18 @@ def trained(
         scale: ``embedded`` or ``full``.
         cache_dir: Where the weights are kept, instead of the user's cache folder.
         progress: Gets one line of text after each epoch, when it trains.
+        resume: Go on with a training that was interrupted.
 
     Raises:
         UserError: The cache folder cannot be written.
     """
     key = checkpoint_key(task, device, seed=seed, scale=scale)
-    kept = _read(_path(task, key, cache_dir))
-    if kept is not None:
+    found = _read(_path(task, key, cache_dir))
+    if found is not None:
+        kept = Checkpoint(**found)
         return kept._replace(provenance={**kept.provenance, "from_cache": True})
-    result = train(task, device, seed=seed, progress=progress)
+    file = state_file(task, device, seed=seed, scale=scale, cache_dir=cache_dir) if resume else None
+    result = train(task, device, seed=seed, progress=progress, state_file=file)
     return keep(task, result, device, scale=scale, cache_dir=cache_dir)
 
 
@@ -87,7 +122,7 @@ def keep(
     key = checkpoint_key(task, device, seed=result.seed, scale=scale)
     checkpoint = Checkpoint(result.state_dict, _provenance(result, key))
     if result.reached_target:
-        _write(_path(task, key, cache_dir), checkpoint)
+        _write(_path(task, key, cache_dir), checkpoint._asdict())
     return checkpoint._replace(provenance={**checkpoint.provenance, "from_cache": False})
 
 
@@ -200,12 +235,12 @@ def _provenance(result: TrainingResult, key: str) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, checkpoint: Checkpoint) -> None:
+def _write(path: Path, values: dict[str, Any]) -> None:
     """Put a file in place at once: the digest of the rest, then what torch saves."""
     import torch
 
     body = io.BytesIO()
-    torch.save(checkpoint._asdict(), body)
+    torch.save(values, body)
     content = body.getvalue()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -219,7 +254,8 @@ def _write(path: Path, checkpoint: Checkpoint) -> None:
         ) from None
 
 
-def _read(path: Path) -> Checkpoint | None:
+def _read(path: Path) -> dict[str, Any] | None:
+    """What `_write` has put there; None where nothing is, or something damaged."""
     import torch
 
     try:
@@ -229,4 +265,5 @@ def _read(path: Path) -> Checkpoint | None:
     digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
     if hashlib.sha256(body).digest() != digest:
         return None
-    return Checkpoint(**torch.load(io.BytesIO(body), map_location="cpu", weights_only=True))
+    values: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    return values

@@ -179,9 +179,11 @@ class Processes:
             ) from None
 
     def _connect(self, backend: str) -> None:
-        """Form the group, in which the processes then stay: gloo does not leave without risk."""
+        """Form the group, unless an earlier training has."""
         from torch import distributed
 
+        # One group for all trainings: to leave it right after a step can end in a deadlock, since
+        # gloo's threads may still want the interpreter that waits for their end.
         if not distributed.is_initialized():
             distributed.init_process_group(
                 backend,

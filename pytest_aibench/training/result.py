@@ -64,6 +64,7 @@ class TrainingResult:
         state_dict: The weights after the last epoch, on the CPU.
         energy: What the device spent on it, evaluation included.
         processes: How many trained together, with one batch shared among them.
+        resumed_after: Epochs after which it was interrupted, and went on later.
     """
 
     metric: str
@@ -76,6 +77,7 @@ class TrainingResult:
     state_dict: dict[str, Any] = field(repr=False)
     energy: Estimate = _UNWATCHED
     processes: int = 1
+    resumed_after: tuple[int, ...] = ()
 
     @property
     def quality(self) -> Estimate:
@@ -154,6 +156,7 @@ class TrainingResult:
             target=self.target,
             energy_j=self.energy.value,
             processes=self.processes,
+            resumed_after=list(self.resumed_after),
         )
 
 

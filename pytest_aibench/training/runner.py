@@ -14,7 +14,13 @@ from pytest_aibench.errors import UserError
 from pytest_aibench.outcome import LookUp, Outcome, Required, judge_all, with_violations
 from pytest_aibench.quality.metrics import meets, metric
 from pytest_aibench.results.schema import BaselineEntry, TrainingEntry
-from pytest_aibench.training.checkpoints import Checkpoint, keep, trained
+from pytest_aibench.training.checkpoints import (
+    Checkpoint,
+    StateFile,
+    keep,
+    state_file,
+    trained,
+)
 from pytest_aibench.training.convergence import (
     Convergence,
     Reference,
@@ -109,6 +115,7 @@ class Trainer:
         references: How many epochs tasks take elsewhere, by task; None asks no such thing.
         energy: What the device spent from begin to end, in s on ``time.perf_counter``.
         processes: Those that train together; None for this one alone.
+        resume: Go on with trainings that were interrupted.
     """
 
     device: Device
@@ -121,6 +128,7 @@ class Trainer:
     references: References | None = None
     energy: Callable[[tuple[float, float]], Estimate] | None = None
     processes: Processes | None = None
+    resume: bool = False
 
     def run(self, task: Task, *, seed: int = 0, target: float | None = None) -> TrainingRun:
         """Train a task to its target; judge with ``require`` on the result.
@@ -169,16 +177,30 @@ class Trainer:
             target=target,
             progress=self.progress,
             processes=self.processes,
+            state_file=self._state_file(task, seed, target),
         )
-        if self.energy is not None and self.processes is None:
+        if self.energy is not None and self.processes is None and not result.resumed_after:
             result = replace(result, energy=self.energy(result.window))
         if target is None and self.processes is None:
             keep(task, result, self.device, scale=self.scale)
         return result
 
+    def _state_file(self, task: Task, seed: int, target: float | None) -> StateFile | None:
+        if not self.resume:
+            return None
+        aimed = task if target is None else replace(task, target=target)
+        return state_file(aimed, self.device, seed=seed, scale=self.scale)
+
     def trained(self, task: Task, *, seed: int = 0) -> Checkpoint:
         """Trained weights of a task, from the cache where they lie, else trained now."""
-        return trained(task, self.device, seed=seed, scale=self.scale, progress=self.progress)
+        return trained(
+            task,
+            self.device,
+            seed=seed,
+            scale=self.scale,
+            progress=self.progress,
+            resume=self.resume,
+        )
 
 
 def _complexity(task: Task, result: TrainingResult) -> Complexity:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,24 @@ class Learner(Protocol):
 
     def step(self, inputs: Batch, references: Batch) -> Tensor:
         """Learn from one batch on the device; returns the loss, a scalar without gradient."""
+
+
+class Stateful(Protocol):
+    """What changes in training beside the model: an optimiser, a schedule."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, as tensors, numbers and texts in dicts and lists."""
+
+    def load_state_dict(self, state: Any) -> Any:
+        """Take it up."""
+
+
+@runtime_checkable
+class Resumable(Learner, Protocol):
+    """A learner that can go on where an earlier one was interrupted."""
+
+    def parts(self) -> Mapping[str, Stateful]:
+        """All that its steps change, and that is no part of the model, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,6 +105,9 @@ class _SupervisedLearner:
         self._optimizer.step()
         self._schedule.step()
         return loss.detach()
+
+    def parts(self) -> Mapping[str, Stateful]:
+        return {"optimizer": self._optimizer, "schedule": self._schedule}
 
 
 class Predictor(Protocol):

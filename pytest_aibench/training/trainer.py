@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,15 +16,28 @@ from pytest_aibench.bounds import Estimate
 from pytest_aibench.devices.base import Device
 from pytest_aibench.errors import Unsupported, UserError
 from pytest_aibench.quality.metrics import meets, metric
+from pytest_aibench.results.schema import from_json, to_json
 from pytest_aibench.training.distributed import Alone, Group, Processes, own_seed
 from pytest_aibench.training.predictor import predict, tensors
 from pytest_aibench.training.result import Epoch, TrainingResult
-from pytest_aibench.training.task import Batch, Learner, Supervised, Task
+from pytest_aibench.training.task import (
+    Batch,
+    Learner,
+    Resumable,
+    Stateful,
+    Supervised,
+    Task,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pytest_aibench.training.checkpoints import StateFile
+
 Progress = Callable[[str], None]
+
+_WITH_STREAMS = ("cuda", "xpu")
+"""Kinds of device that draw random numbers of their own."""
 
 
 def train(
@@ -36,6 +49,7 @@ def train(
     max_epochs: int | None = None,
     progress: Progress | None = None,
     processes: Processes | None = None,
+    state_file: StateFile | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> TrainingResult:
     """Train in fp32 until the model reaches the target, or the epochs are spent.
@@ -60,11 +74,14 @@ def train(
         progress: Gets one line of text after each epoch.
         processes: Those that train together, each with a share of every batch; all of them call
             this alike. None for this one alone.
+        state_file: Where the state goes after each epoch; a training that finds one there goes on
+            from it, as if it had not been interrupted. None keeps nothing. What it takes to keep
+            the state counts in no figure.
         clock: Monotonic seconds.
 
     Raises:
-        UserError: ``max_epochs`` is below 1, the data set or the metric is unknown, or another of
-            the processes failed.
+        UserError: ``max_epochs`` is below 1, the data set or the metric is unknown, another of the
+            processes failed, or the learner's state cannot be kept.
         Unsupported: The task's learner does not run on several processes.
     """
     goal = task.target if target is None else target
@@ -78,7 +95,7 @@ def train(
             training = _Training(task, device, most, clock, group)
             if group.rank > 0:
                 seed_streams(own_seed(seed, group.rank))
-            epochs = training.run(seed, goal, most, progress)
+            epochs = training.run(seed, goal, most, progress, state_file)
     return TrainingResult(
         metric=task.metric,
         target=goal,
@@ -89,6 +106,7 @@ def train(
         epochs=epochs,
         state_dict=training.weights(),
         processes=group.size,
+        resumed_after=training.resumed_after,
     )
 
 
@@ -106,18 +124,40 @@ def _together(
 @contextmanager
 def seeded(seed: int, device: Device) -> Iterator[None]:
     """Seed Python, numpy and torch; on leaving, their streams go on as if nothing had happened."""
+    before = _streams(device)
+    seed_streams(seed)
+    try:
+        yield
+    finally:
+        _set_streams(before, device)
+
+
+def _streams(device: Device) -> dict[str, Any]:
+    """Where the random streams of Python, numpy and torch stand, as torch can save it."""
     import torch
 
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    index = device.torch_device().index or 0
-    devices = [index] if device.kind in ("cuda", "xpu") else []
-    with torch.random.fork_rng(devices, device_type=device.kind if devices else "cuda"):
-        seed_streams(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)
+    kind, values, *rest = np.random.get_state()
+    found = {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(np.array(values)), *rest),
+        "torch": torch.get_rng_state(),
+    }
+    if device.kind in _WITH_STREAMS:
+        found[device.kind] = getattr(torch, device.kind).get_rng_state(device.torch_device())
+    return found
+
+
+def _set_streams(states: dict[str, Any], device: Device) -> None:
+    """Have the random streams go on from where they stood."""
+    import torch
+
+    kind, values, *rest = states["numpy"]
+    random.setstate(states["python"])
+    np.random.set_state((kind, values.numpy(), *rest))
+    torch.set_rng_state(states["torch"])
+    if device.kind in _WITH_STREAMS:
+        place = device.torch_device()
+        getattr(torch, device.kind).set_rng_state(states[device.kind], place)
 
 
 def seed_streams(seed: int) -> None:
@@ -169,6 +209,7 @@ class _Training:
         self._model = task.build().to(device.torch_device())
         steps = math.ceil(self.n_samples / task.batch_size) * max_epochs
         self._learner = self._make_learner(steps)
+        self.resumed_after: tuple[int, ...] = ()
         self.begin_s = clock()
 
     def _make_learner(self, steps: int) -> Learner:
@@ -185,9 +226,14 @@ class _Training:
         self._device.synchronize()
 
     def run(
-        self, seed: int, target: float, max_epochs: int, progress: Progress | None
+        self,
+        seed: int,
+        target: float,
+        max_epochs: int,
+        progress: Progress | None,
+        state_file: StateFile | None,
     ) -> tuple[Epoch, ...]:
-        epochs: list[Epoch] = []
+        epochs = [] if state_file is None else self._resume(state_file)
         while len(epochs) < max_epochs:
             epochs.append(self._epoch())
             quality = epochs[-1].quality
@@ -195,7 +241,47 @@ class _Training:
                 progress(_line(self._task, seed, target, f"{len(epochs)} of {max_epochs}", quality))
             if self._ends(quality, target):
                 break
+            if state_file is not None:
+                self._keep(state_file, epochs)
+        if state_file is not None:
+            state_file.remove()
         return tuple(epochs)
+
+    def _keep(self, state_file: StateFile, epochs: Sequence[Epoch]) -> None:
+        """Keep all that the training depends on, while its clock stands still."""
+        stopped_s = self._clock()
+        state_file.write(
+            {
+                "model": self._model.state_dict(),
+                "learner": {name: part.state_dict() for name, part in self._parts().items()},
+                "streams": _streams(self._device),
+                "epochs": to_json(epochs),
+                "resumed_after": self.resumed_after,
+            }
+        )
+        self.begin_s += self._clock() - stopped_s
+
+    def _resume(self, state_file: StateFile) -> list[Epoch]:
+        """Take up the state, if there is one; the epochs that lie behind."""
+        parts, state = self._parts(), state_file.read()
+        if state is None:
+            return []
+        self._model.load_state_dict(state["model"])
+        for name, part in parts.items():
+            part.load_state_dict(state["learner"][name])
+        _set_streams(state["streams"], self._device)
+        epochs: list[Epoch] = from_json(list[Epoch], state["epochs"])
+        self.resumed_after = (*state["resumed_after"], len(epochs))
+        self.begin_s = self._clock() - epochs[-1].end_s
+        return epochs
+
+    def _parts(self) -> Mapping[str, Stateful]:
+        if not isinstance(self._learner, Resumable):
+            raise UserError(
+                f"{self._task.name}'s learner cannot be resumed: give it a method parts() that "
+                "names its optimisers and schedules, or leave out --aibench-resume"
+            )
+        return self._learner.parts()
 
     def _ends(self, quality: Estimate, target: float) -> bool:
         """Whether this was the last epoch; the first process says so for all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from benchmarks.components.architecture_search.model import Search
 from pytest_aibench.devices import resolve
 from pytest_aibench.quality.metrics import metric
 from pytest_aibench.training import cpu_threads
+from tests.resuming import goes_on_exactly
 
 CHAIN = Architecture(activations=(0, 1, 2), inputs=(0, 1))
 STAR = Architecture(activations=(3, 3, 3), inputs=(0, 0))
@@ -141,6 +143,12 @@ def test_weights_and_controller_take_turns() -> None:
     assert _weights(search.controller) == controller
     learner.step(batch, torch.full((2,), 8))
     assert _weights(search.controller) != controller
+
+
+def test_it_goes_on_after_an_interruption() -> None:
+    texts = {"text": torch.randint(9, (2, 9)), "held_out": torch.randint(9, (2, 9))}
+    batch = texts, torch.full((2,), 8)
+    goes_on_exactly(partial(Search, width=8), SearchLearner, batch, n_before=3)
 
 
 def _weights(module: nn.Module) -> list[list[float]]:

@@ -23,6 +23,7 @@ from pytest_aibench.devices import resolve
 from pytest_aibench.errors import UserError
 from pytest_aibench.quality.metrics import metric
 from pytest_aibench.training import cpu_threads
+from tests.resuming import goes_on_exactly
 
 
 def test_latents_and_images_of_both_splits_are_others() -> None:
@@ -72,6 +73,11 @@ def test_critic_learns_at_each_step_and_the_generator_at_every_second() -> None:
         assert not estimate.requires_grad
     assert _copy(model.critic) != critic
     assert _copy(model.generator) != generator
+
+
+def test_it_goes_on_after_an_interruption() -> None:
+    batch = torch.zeros(4, 32), torch.rand(4, 1, 28, 28)
+    goes_on_exactly(convolutional_gan, WassersteinLearner, batch, n_before=3)
 
 
 def _copy(module: nn.Module) -> list[list[float]]:

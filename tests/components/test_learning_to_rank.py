@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, repeat
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from pytest_aibench.datasets import registered
 from pytest_aibench.devices import resolve
 from pytest_aibench.quality.metrics import metric
 from tests.components.movielens import FILMS_OF_A_USER, small_movielens
+from tests.resuming import goes_on_exactly
 
 N_TEST = 5
 N_TRAIN = FILMS_OF_A_USER - N_TEST
@@ -114,6 +114,15 @@ def test_the_teacher_learns_first_and_then_stays(pair: TeacherAndStudent) -> Non
     assert moved == [{"teacher"}] * 4 + [{"student"}] * 6
 
 
+@pytest.mark.parametrize("n_before", [2, 6])
+def test_it_goes_on_after_an_interruption(pair: TeacherAndStudent, n_before: int) -> None:
+    def build() -> TeacherAndStudent:
+        return TeacherAndStudent(pair.seen, teacher=8, student=4, length=5)
+
+    batch = asked(8), torch.zeros(8, 3, dtype=torch.int64)
+    goes_on_exactly(build, DistillationLearner, batch, n_before=n_before)
+
+
 @pytest.mark.parametrize("distils", [True, False])
 def test_steps_lower_the_loss(pair: TeacherAndStudent, distils: bool) -> None:
     learner = DistillationLearner(pair, 100, distils=distils)
@@ -137,7 +146,7 @@ def _scores_of_student(pair: TeacherAndStudent, *, distils: bool) -> torch.Tenso
     both = TeacherAndStudent(pair.seen, teacher=8, student=4, length=5)
     both.teacher = pair.teacher
     learner = DistillationLearner(both, 60, distils=distils)
-    learner._courses = chain(repeat(learner._student, 60))
+    learner._n_first = 0
     for _ in range(60):
         learner.step(asked(8), torch.zeros(8, 3, dtype=torch.int64))
     with torch.no_grad():

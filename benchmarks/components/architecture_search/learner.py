@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from benchmarks.components._common import OneCycle
 from benchmarks.components.architecture_search.cell import Architecture
 from benchmarks.components.architecture_search.model import Search
-from pytest_aibench.training import Batch
+from pytest_aibench.training import Batch, Stateful
 
 REWARD = 80.0
 LEARNING_RATE = 5e-3
@@ -70,15 +70,21 @@ class SearchLearner:
         self._of_shared = recipe.optimizer(self._shared)
         self._of_controller = Adam(self._controller.parameters(), recipe.controller_learning_rate)
         self._schedule = recipe.schedule(self._of_shared, steps)
-        self._step = 0
 
     def step(self, inputs: Batch, references: Tensor) -> Tensor:
         """Learn from chunks of both texts; returns the mean loss of a training token in nats."""
         loss = self._teach_weights(inputs["text"], references)
-        self._step += 1
-        if self._step % self._recipe.controller_interval == 0:
+        if self._schedule.last_epoch % self._recipe.controller_interval == 0:
             self._teach_controller(inputs["held_out"], references)
         return loss
+
+    def parts(self) -> Mapping[str, Stateful]:
+        """Optimisers and schedule."""
+        return {
+            "shared": self._of_shared,
+            "controller": self._of_controller,
+            "rate": self._schedule,
+        }
 
     def _teach_weights(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         with torch.no_grad():

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LinearLR
+
+from pytest_aibench.training import Stateful
 
 LEARNING_RATE = 2e-3
 BETAS = (0.0, 0.9)
@@ -28,7 +32,6 @@ class WassersteinLearner:
             LinearLR(self._of_critic, 1.0, 0.02, steps),
             LinearLR(self._of_generator, 1.0, 0.02, max(1, steps // CRITIC_STEPS)),
         ]
-        self._step = 0
 
     def step(self, inputs: Tensor, references: Tensor) -> Tensor:
         """Learn from real images, with new latent vectors in place of the inputs.
@@ -37,10 +40,19 @@ class WassersteinLearner:
         (Arjovsky et al., 2017, equation 2), which training lowers.
         """
         estimate = self._teach_critic(torch.randn_like(inputs), references)
-        self._step += 1
-        if self._step % CRITIC_STEPS == 0:
+        if self._schedules[0].last_epoch % CRITIC_STEPS == 0:
             self._teach_generator(torch.randn_like(inputs))
         return estimate
+
+    def parts(self) -> Mapping[str, Stateful]:
+        """Optimisers and schedules."""
+        of_critic, of_generator = self._schedules
+        return {
+            "generator": self._of_generator,
+            "critic": self._of_critic,
+            "generator's rate": of_generator,
+            "critic's rate": of_critic,
+        }
 
     def _teach_critic(self, latents: Tensor, real: Tensor) -> Tensor:
         with torch.no_grad():

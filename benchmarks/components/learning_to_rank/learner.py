@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain, repeat
 from typing import cast
 
 import torch
@@ -14,6 +13,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LinearLR
 
 from benchmarks.components.learning_to_rank.model import Caser, TeacherAndStudent
+from pytest_aibench.training import Stateful
 
 WEIGHT_DECAY = 1e-6
 
@@ -65,19 +65,27 @@ class DistillationLearner:
         self._both = cast(TeacherAndStudent, model)
         self._recipe = recipe
         self._distils = distils
-        n_first = round(recipe.teachers_share * steps)
-        teacher = _Course(self._both.teacher, n_first, recipe)
-        self._student = _Course(self._both.student, steps - n_first, recipe)
-        self._courses = chain(repeat(teacher, n_first), repeat(self._student))
+        self._n_first = round(recipe.teachers_share * steps)
+        self._teacher = _Course(self._both.teacher, self._n_first, recipe)
+        self._student = _Course(self._both.student, steps - self._n_first, recipe)
 
     def step(self, inputs: Mapping[str, Tensor], references: Tensor) -> Tensor:
         """Learn from users and their histories, and the films that came next, shape (n, 3)."""
-        course = next(self._courses)
+        course = self._teacher if self._teacher.steps < self._n_first else self._student
         wanted = course.network(inputs["user"], inputs["history"])
         loss = self._ranking_loss(course.network, wanted, inputs["user"], references)
         if self._distils and course is self._student:
             loss = loss + self._distillation_loss(wanted, inputs)
         return course.learn(loss)
+
+    def parts(self) -> Mapping[str, Stateful]:
+        """Optimisers and schedules of both."""
+        return {
+            "teacher": self._teacher.optimizer,
+            "student": self._student.optimizer,
+            "teacher's rate": self._teacher.schedule,
+            "student's rate": self._student.schedule,
+        }
 
     def _ranking_loss(self, network: Caser, wanted: Tensor, users: Tensor, came: Tensor) -> Tensor:
         """Tell the films that came next from some that were never seen (Caser, equation 10)."""
@@ -130,14 +138,16 @@ class _Course:
 
     def __init__(self, network: Caser, steps: int, recipe: Recipe) -> None:
         self.network = network
-        self._optimizer = Adam(
-            network.parameters(), recipe.learning_rate, weight_decay=WEIGHT_DECAY
-        )
-        self._schedule = LinearLR(self._optimizer, 1.0, recipe.falls_to, total_iters=steps)
+        self.optimizer = Adam(network.parameters(), recipe.learning_rate, weight_decay=WEIGHT_DECAY)
+        self.schedule = LinearLR(self.optimizer, 1.0, recipe.falls_to, total_iters=steps)
+
+    @property
+    def steps(self) -> int:
+        return self.schedule.last_epoch
 
     def learn(self, loss: Tensor) -> Tensor:
-        self._optimizer.zero_grad()
+        self.optimizer.zero_grad()
         torch.autograd.backward(loss)
-        self._optimizer.step()
-        self._schedule.step()
+        self.optimizer.step()
+        self.schedule.step()
         return loss.detach()
