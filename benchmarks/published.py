@@ -1,4 +1,4 @@
-"""What AIBench Training published of its seventeen components, and the sums it drew from that.
+"""What AIBench Training published of its seventeen components.
 
 Figures of the technical report BenchCouncil-AIBench-2020-2 (tables 5 and 6), on a Titan RTX. Two
 contradict its text: it says that models converge in 6 to 96 epochs, but the hours of C8 and C11
@@ -7,14 +7,10 @@ divided by their seconds an epoch give 1170 and 304.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 SUBSET = ("C1", "C9", "C16")
 """The components that stand for all in AIBench's affordable subset."""
-
-LARGEST_VARIATION = 0.02
-"""Largest run-to-run variation of a member of the subset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +40,19 @@ class Published:
     widely_accepted: bool = True
 
     @property
+    def in_subset(self) -> bool:
+        """Whether it is one of those that stand for all."""
+        return self.component in SUBSET
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds to quality."""
+        return None if self.hours is None else 3600 * self.hours
+
+    @property
     def epochs(self) -> float | None:
         """Epochs to quality, as the hours imply."""
-        return None if self.hours is None else 3600 * self.hours / self.s_per_epoch
+        return None if self.seconds is None else self.seconds / self.s_per_epoch
 
 
 COMPONENTS = (
@@ -71,24 +77,3 @@ COMPONENTS = (
 
 MLPERF_V05_HOURS = (130, 0.16, 73.34, 23.7, 16.52, 22, 96)
 """What MLPerf Training v0.5 cost on the same machine; the last was "more than 96"."""
-
-
-def total_hours(components: Iterable[Published]) -> float:
-    """Hours of one training of each, those without a target apart."""
-    return sum(component.hours or 0 for component in components)
-
-
-def subset() -> tuple[Published, ...]:
-    """The members of the subset."""
-    return tuple(component for component in COMPONENTS if component.component in SUBSET)
-
-
-def repeatable() -> tuple[str, ...]:
-    """The components whose metric is accepted and whose variation is small enough."""
-    return tuple(
-        component.component
-        for component in COMPONENTS
-        if component.widely_accepted
-        and component.variation is not None
-        and component.variation < LARGEST_VARIATION
-    )

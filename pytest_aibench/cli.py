@@ -19,6 +19,7 @@ from pytest_aibench.commands import (
     history,
     mlperf_settings,
     report,
+    tables,
 )
 from pytest_aibench.commands import store as stores
 from pytest_aibench.errors import UserError
@@ -187,6 +188,11 @@ COMMANDS = {
     ),
     "schema": Command("print the JSON Schema of records", _no_arguments, _schema),
     "show": Command("print the summary of a stored run", _show_arguments, _show),
+    "tables": Command(
+        "print what trainings cost, how they vary, and what a subset saves",
+        tables.add_arguments,
+        tables.run,
+    ),
 }
 
 if __name__ == "__main__":

@@ -1,0 +1,430 @@
+"""The command ``aibench tables``: what it makes of records, and says where figures are missing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.components import all_tasks
+from pytest_aibench.bounds import Estimate, Violation, at_least
+from pytest_aibench.commands import tables
+from pytest_aibench.commands.tables import (
+    FEWEST_REPEATS,
+    LARGEST_VARIATION,
+    N_CLUSTERS,
+    Behaviour,
+    Clusters,
+    Place,
+    clustered,
+    component_of,
+    fits_subset,
+    saving,
+    selected,
+)
+from pytest_aibench.entries import training_fields
+from pytest_aibench.errors import UserError
+from pytest_aibench.outcome import judge_all
+from pytest_aibench.results.locations import open_store
+from pytest_aibench.results.schema import BenchmarkEntry, Metric
+from pytest_aibench.results.store import write_run
+from pytest_aibench.training.result import Complexity, Epoch, TrainingResult, Trainings
+from pytest_aibench.training.runner import TrainingRun
+from tests.clouds import TASK, register_clouds
+from tests.records import benchmark, run_of
+
+Print = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register_clouds()
+    monkeypatch.setenv("AIBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("AIBENCH_STORE", raising=False)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str]) -> Print:
+    """What the command prints, without spaces at the ends of lines."""
+
+    def run(*arguments: str) -> str:
+        parser = argparse.ArgumentParser()
+        tables.add_arguments(parser)
+        assert tables.run(parser.parse_args(arguments)) == 0
+        return "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
+
+    return run
+
+
+def result(seed: int, n_epochs: int, epoch_s: float, *, reached: bool) -> TrainingResult:
+    return TrainingResult(
+        metric="top1",
+        target=0.5,
+        seed=seed,
+        n_samples=100,
+        batch_size=10,
+        began_s=0.0,
+        epochs=tuple(
+            Epoch(
+                loss=0.1,
+                quality=Estimate(value=0.9 if reached else 0.1, n=5),
+                train_s=epoch_s / 2,
+                end_s=epoch_s * number,
+            )
+            for number in range(1, n_epochs + 1)
+        ),
+        state_dict={},
+    )
+
+
+def trained(
+    task: str,
+    *epochs: int,
+    epoch_s: float = 2.0,
+    component: str = "",
+    reached: bool = True,
+    complexity: Complexity = Complexity(n_parameters=1000, macs_per_sample=20_000),  # noqa: B008
+) -> BenchmarkEntry:
+    """A task that was trained on one seed for each number of epochs."""
+    source = {"component": f"AIBench Training DC-AI-{component}, something"} if component else {}
+    results = [result(*one, epoch_s, reached=reached) for one in enumerate(epochs)]
+    run = TrainingRun(
+        task=replace(TASK, provenance=source),
+        result=Trainings(by_seed=tuple(results)),
+        baseline=Estimate(value=0.1, n=5),
+        complexity=complexity,
+        settle=lambda run, outcome: None,
+    )
+    fields = training_fields(run, judge_all(run.result, {"top1": at_least(0.5)}))
+    entry = benchmark(f"benchmarks/test_components.py::test_training[cpu-{task}]")
+    return replace(entry, precision="", **fields)
+
+
+def store(*entries: BenchmarkEntry, number: int = 0, scale: str = "embedded") -> str:
+    """Store a session, and return the run's id."""
+    run = run_of(*entries, run_id=f"01JD8Z{number:020}")
+    environment = replace(run.environment, harness={"scale": scale})
+    started_at = f"2026-03-01T{number:02}:00:00+00:00"
+    write_run(open_store(".aibench"), replace(run, environment=environment, started_at=started_at))
+    return run.run_id
+
+
+def figures(**values: float) -> dict[str, Metric]:
+    """All figures of a task, unknown but for these."""
+    unknown = Metric(value=None, better="lower", n=0, why_open="not in the record")
+    known = {name: Metric(value=value, better="lower", n=1) for name, value in values.items()}
+    return {**dict.fromkeys(tables._FIGURES, unknown), **known}
+
+
+def task(name: str, **values: float) -> Behaviour:
+    return Behaviour(
+        name=name,
+        component="",
+        run_id="",
+        epochs=(1,) * FEWEST_REPEATS,
+        figures=figures(**values),
+        is_accepted=True,
+    )
+
+
+def group(size: float, count: int = 4) -> list[Behaviour]:
+    """Tasks that are alike: every figure is about that size."""
+    return [
+        task(f"{size:g} {number}", **dict.fromkeys(tables._COMPARED, size + number / 100))
+        for number in range(count)
+    ]
+
+
+def test_the_tables(printed: Print) -> None:
+    store(
+        trained("image_classification", 4, 4, 4, 4, component="C1"),
+        trained("image_generation", 3, 3, 3, 3, epoch_s=1.0, component="C2"),
+        trained("object_detection", 8, epoch_s=1000.0, component="C9"),
+        trained("learning_to_rank", 9, 10, 9, 10, 12, epoch_s=1.0, component="C16"),
+        trained("own", 7, reached=False, complexity=Complexity()),
+    )
+    assert printed() == TABLES.strip()
+
+
+def test_markdown(printed: Print) -> None:
+    store(trained("own", 4, 4, 4, 4))
+    assert printed("--format", "markdown") == MARKDOWN.strip()
+
+
+def test_json(printed: Print) -> None:
+    run_id = store(
+        *(trained(f"task {n}", *[n] * 4, epoch_s=n) for n in range(1, 7)),
+        trained("learning_to_rank", 5, 7, component="C16"),
+    )
+    (suite,) = json.loads(printed("--format", "json"))
+    assert (suite["hardware"], suite["scale"]) == ("cpu", "embedded")
+    assert suite["records"] == {run_id: "started 2026-03-01T00:00:00+00:00, commit unknown"}
+    ranking, *own = suite["tasks"]
+    assert (ranking["component"], ranking["epochs"]) == ("C16", [5, 7])
+    assert ranking["figures"]["time_to_quality_s"]["value"] == 12.0
+    assert ranking["figures"]["variation"]["value"] == pytest.approx(math.sqrt(2) / 6)
+    assert ranking["figures"]["n_parameters"]["value"] == 1000
+    assert [one["figures"]["s_per_epoch"]["value"] for one in own] == [1, 2, 3, 4, 5, 6]
+    assert suite["clusters"]["places"].keys() == {one["name"] for one in suite["tasks"]}
+    assert 1 <= len(suite["chosen"]) <= N_CLUSTERS
+    by_rule, here, theirs = suite["savings"]
+    assert tuple(suite["chosen"]) == tuple(by_rule["members"])
+    assert (here["members"], here["share"]) == (["C1", "C9", "learning_to_rank"], None)
+    assert (theirs["members"], round(theirs["share"], 3)) == (["C1", "C9", "C16"], 0.41)
+    assert suite["published"]["C9"]["hours"] == 2.52
+
+
+def test_the_cost_of_the_subset(printed: Print) -> None:
+    components = {"C1": 10, "C9": 20, "C16": 30, "C3": 140}
+    store(
+        *(trained(one, seconds, epoch_s=1.0, component=one) for one, seconds in components.items())
+    )
+    (suite,) = json.loads(printed("--format", "json"))
+    here = suite["savings"][1]
+    assert (here["members"], here["cost_s"], here["all_s"]) == (["C1", "C9", "C16"], 60, 200)
+    assert here["share"] == 0.7
+
+
+def test_a_training_on_several_seeds_is_preferred_to_a_newer_one_on_one_seed(
+    printed: Print,
+) -> None:
+    store(trained("own", 4, 5), number=1)
+    several = store(trained("own", 4, 6), number=2)
+    store(trained("own", 9), number=3)
+    (suite,) = json.loads(printed("--format", "json"))
+    assert suite["records"].keys() == {several}
+    assert suite["tasks"][0]["epochs"] == [4, 6]
+
+
+def test_trainings_to_another_target_are_no_longer_of_the_task(printed: Print) -> None:
+    old = trained("own", 4, 5)
+    assert old.training is not None
+    store(replace(old, training=replace(old.training, target=0.4)), number=1)
+    store(trained("own", 9), number=2)
+    (suite,) = json.loads(printed("--format", "json"))
+    assert suite["tasks"][0]["epochs"] == [9]
+
+
+def test_what_is_invalid_or_no_training_does_not_count(printed: Print) -> None:
+    broken = Violation(rule="a training stays finite", evidence="epoch 1")
+    valid = store(benchmark("t.py::test_load"), trained("own", 5), number=1)
+    store(replace(trained("own", 1), violations=[broken], verdict="invalid"), number=2)
+    (suite,) = json.loads(printed("--format", "json"))
+    assert [(one["name"], one["run_id"]) for one in suite["tasks"]] == [("own", valid)]
+
+
+def test_scales_are_not_mixed(printed: Print) -> None:
+    store(trained("own", 5), number=1)
+    store(trained("own", 6), number=2, scale="full")
+    embedded, full = json.loads(printed("--format", "json"))
+    assert [embedded["scale"], full["scale"]] == ["embedded", "full"]
+    assert [suite["tasks"][0]["epochs"] for suite in (embedded, full)] == [[5], [6]]
+    assert printed().count("Cost of one training") == 2
+
+
+def test_records_of_the_first_schema(printed: Print, tmp_path: Path) -> None:
+    name = "20260301T000000Z-01JD8Z00000000000000000000.json"
+    old = Path(__file__).parent / "golden" / "run_v1.json"
+    open_store(".aibench").create(f"runs/2026/03/01/{name}", old.read_bytes())
+    (suite,) = json.loads(printed("--format", "json"))
+    (one,) = suite["tasks"]
+    assert one["name"] == "image_classification"
+    assert one["figures"]["epochs_to_quality"]["value"] >= 1
+    assert one["figures"]["variation"]["why_open"] == "not in the record"
+
+
+def test_no_trainings(printed: Print, tmp_path: Path) -> None:
+    message = (
+        f"no trainings in {tmp_path}/.aibench: run `pytest -m train --aibench-seeds=5`, "
+        "or name the store with --store"
+    )
+    for entries in ((), (benchmark("t.py::test_load"),)):
+        store(*entries, number=len(entries))
+        with pytest.raises(UserError) as caught:
+            printed()
+        assert str(caught.value) == message
+
+
+def test_a_damaged_record_is_named(printed: Print, capsys: pytest.CaptureFixture[str]) -> None:
+    store(trained("own", 5))
+    open_store(".aibench").create("runs/2026/01/01/20260101T000000Z-01X.json", b"{}")
+    parser = argparse.ArgumentParser()
+    tables.add_arguments(parser)
+    tables.run(parser.parse_args([]))
+    assert capsys.readouterr().err.startswith("left out: ")
+
+
+def test_without_the_suite_at_hand(printed: Print, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "benchmarks.published", None)
+    store(trained("image_generation", 3, 3, 3, 3, component="C2"))
+    shown = printed()
+    assert "\n-: what AIBench says stands in the suite: run this in its folder\n" in shown
+    assert "AIBench: its report" not in shown
+    (suite,) = json.loads(printed("--format", "json"))
+    assert (suite["tasks"][0]["is_accepted"], suite["chosen"], suite["published"]) == (None, [], {})
+
+
+def test_without_scikit_learn(printed: Print, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
+    store(*(trained(f"task {n}", *[n] * 4) for n in range(1, 7)))
+    assert (
+        "-: no clusters, they need scikit-learn: pip install 'pytest-aibench[suite]'; all that fit"
+        " are chosen\n"
+    ) in printed()
+
+
+def test_lines_fit_100_columns(printed: Print) -> None:
+    name = "a task with a name that is rather long"
+    store(
+        *(
+            trained(f"{name} {n}", 1000 * n, 1001 * n, 50, 9, epoch_s=123.4, component=f"C1{n}")
+            for n in range(1, 7)
+        )
+    )
+    assert max(map(len, printed().splitlines())) <= 100
+
+
+def test_alike_tasks_are_in_one_cluster() -> None:
+    groups = [group(10.0), group(1000.0), group(100_000.0)]
+    found = clustered([one for tasks in groups for one in tasks])
+    numbers = [{found.places[one.name].cluster for one in tasks} for tasks in groups]
+    assert numbers == [{1}, {2}, {3}]
+    assert found.compared == tuple(tables._COMPARED)
+    assert found.silhouette == pytest.approx(1, abs=0.01)
+    assert found.perplexity == pytest.approx(11 / 3)
+    assert found == clustered([one for tasks in groups for one in tasks])
+
+
+def test_a_large_figure_does_not_outweigh_the_others() -> None:
+    """Five times the parameters counts as much as five times the epochs."""
+    found = clustered(
+        [
+            task(
+                f"{name} {number}",
+                n_parameters=parameters * (1 + number / 100),
+                epochs_to_quality=epochs,
+            )
+            for name, parameters, epochs in (("a", 1e6, 2), ("b", 5e6, 2), ("c", 1e6, 10))
+            for number in range(3)
+        ]
+    )
+    assert [found.places[f"{name} 2"].cluster for name in "abc"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "differing"),
+    [
+        ([], 0),
+        (group(10.0, 5), 5),
+        ([*group(10.0, 5), task("other", n_parameters=3.0)], 5),
+        (group(10.0, 1) * 9, 1),
+    ],
+)
+def test_too_few_tasks_for_clusters(tasks: Sequence[Behaviour], differing: int) -> None:
+    found = clustered(tasks)
+    assert found.places == {}
+    assert found.why_none == (f"they need 6 tasks that differ and have all figures; {differing} do")
+
+
+def test_a_task_without_a_figure_that_others_have_is_left_out() -> None:
+    found = clustered([*group(10.0), *group(99.0), task("other", n_parameters=3.0)])
+    assert len(found.places) == 8
+    assert "other" not in found.places
+
+
+@pytest.mark.parametrize(
+    ("variation", "repeats", "is_accepted", "fits"),
+    [
+        (0.019, 4, True, True),
+        (0.0, 10, True, True),
+        (0.02, 4, True, False),
+        (0.019, 3, True, None),
+        (None, 5, True, None),
+        (None, None, True, None),
+        (0.019, 4, None, None),
+        (0.019, 4, False, False),
+        (None, None, False, False),
+    ],
+)
+def test_what_fits_the_rule(
+    variation: float | None, repeats: int | None, is_accepted: bool | None, fits: bool | None
+) -> None:
+    assert fits_subset(variation, repeats, is_accepted) is fits
+
+
+def place(cluster: int) -> Place:
+    return Place(cluster=cluster, x=0.0, y=0.0)
+
+
+def test_of_each_cluster_the_steadiest_and_then_the_cheapest_is_chosen() -> None:
+    tasks = [
+        task("unsteady", variation=0.01, time_to_quality_s=1.0),
+        task("dear", variation=0.0, time_to_quality_s=9.0),
+        task("cheap", variation=0.0, time_to_quality_s=2.0),
+        task("alone", variation=0.015, time_to_quality_s=99.0),
+        task("unfit", variation=0.2, time_to_quality_s=1.0),
+        task("placeless", variation=0.0, time_to_quality_s=1.0),
+    ]
+    clusters = {"unsteady": 1, "dear": 1, "cheap": 1, "alone": 2, "unfit": 3}
+    found = Clusters(places={name: place(cluster) for name, cluster in clusters.items()})
+    assert selected(tasks, found) == ("cheap", "alone")
+    everything = selected(tasks, Clusters(why_none="too few"))
+    assert everything == ("unsteady", "dear", "cheap", "alone", "placeless")
+
+
+VARIATIONS = st.floats(0, 2 * LARGEST_VARIATION)
+
+
+@given(st.lists(st.tuples(VARIATIONS, st.integers(1, N_CLUSTERS)), max_size=9))
+def test_what_is_chosen_fits_and_spreads(tasks: list[tuple[float, int]]) -> None:
+    known = [task(str(n), variation=one) for n, (one, _) in enumerate(tasks)]
+    clusters = {str(n): place(cluster) for n, (_, cluster) in enumerate(tasks)}
+    chosen = selected(known, Clusters(places=clusters))
+    fitting = {one.name for one in known if one.fits}
+    assert set(chosen) <= fitting
+    assert sorted(clusters[name].cluster for name in chosen) == sorted(
+        {clusters[name].cluster for name in fitting}
+    )
+
+
+@given(st.dictionaries(st.text(max_size=2), st.floats(0.1, 1e6), min_size=1), st.data())
+def test_more_members_save_less(costs: dict[str, float], data: Any) -> None:
+    names = sorted(costs)
+    members = data.draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
+    fewer = saving(costs, members[:1])
+    share = saving(costs, members)
+    assert fewer is not None
+    assert share is not None
+    assert -1e-9 <= share <= fewer < 1
+    assert saving(costs, names) == pytest.approx(0, abs=1e-9)
+    assert saving({**costs, "unknown": None}, members) == pytest.approx(share)
+    assert saving({**costs, "unknown": None}, [*members, "unknown"]) is None
+
+
+def test_no_members_save_nothing_that_is_known() -> None:
+    assert saving({"a": 1.0}, ()) is None
+    assert saving({}, ("a",)) is None
+
+
+def test_components_are_known_by_their_provenance() -> None:
+    tasks = all_tasks()
+    assert [component_of(one.provenance) for one in tasks] == [one.component for one in tasks]
+    assert component_of({}) == component_of({"component": "my own, like C1"}) == ""
+
+
+TABLES = """
+"""
+
+MARKDOWN = """
+"""
