@@ -189,7 +189,7 @@ COMMANDS = {
     "schema": Command("print the JSON Schema of records", _no_arguments, _schema),
     "show": Command("print the summary of a stored run", _show_arguments, _show),
     "tables": Command(
-        "print what trainings cost, how they vary, and what a subset saves",
+        "print what trainings cost, and what a subset saves",
         tables.add_arguments,
         tables.run,
     ),

@@ -7,7 +7,6 @@ figures stand beside ours where the suite is at hand.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import re
@@ -70,7 +69,7 @@ _NOTHING = "-"
 _ONE_DIGIT = "{:.1f}".format
 _WHOLE = "{:,.0f}".format
 _WIDTH = 100
-_WIDEST_NAME = 20
+_WIDEST_NAME = 21
 _HOUR_S = 3600
 
 
@@ -662,6 +661,8 @@ def _yes(value: bool | None) -> str:
 
 
 def _json(suites: Sequence[Suite]) -> str:
+    import json
+
     from pytest_aibench.results.schema import to_json
 
     return json.dumps(to_json(suites), indent=2, allow_nan=False)
