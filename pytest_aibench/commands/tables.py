@@ -239,24 +239,20 @@ def _suites(index: Index, published: Mapping[str, Published]) -> list[Suite]:
 
 def _last_trainings(index: Index) -> Iterator[tuple[str, Run, BenchmarkEntry]]:
     """The hardware and the last valid training of each series, oldest first."""
-    from pytest_aibench.results.identity import benchmark_id, hardware_class, invalid_reason
+    from pytest_aibench.results.identity import series_keys
 
-    last = {
-        (points[-1].run_id, key.hardware, key.benchmark)
+    last = [
+        (points[-1].run_id, key)
         for key in index.series()
         if key.metric in _OF_TRAININGS
         and (points := [point for point in index.points(key) if not point.invalid])
-    }
+    ]
     read = cache(index.run)
-    for run_id, hardware, benchmark in sorted(last):
+    for run_id, key in sorted(last):
         run = read(run_id)
-        yield next(
-            (hardware, run, entry)
-            for entry in reversed(run.benchmarks)
-            if benchmark_id(entry) == benchmark
-            and hardware_class(run.environment, entry.device) == hardware
-            and not invalid_reason(run, entry)
-        )
+        entry, _ = series_keys(run)[key]
+        if entry is not None:
+            yield key.hardware, run, entry
 
 
 def _representative(trainings: Sequence[_Stored]) -> _Stored:
