@@ -233,6 +233,16 @@ def test_scales_are_not_mixed(printed: Print) -> None:
     assert printed().count("Cost of one training") == 2
 
 
+def test_several_processes_are_apart_from_one(printed: Print) -> None:
+    alone = trained("own", 5)
+    assert alone.training is not None
+    together = replace(alone, training=replace(alone.training, processes=2))
+    store(alone, number=1)
+    store(together, number=2)
+    headings = [line for line in printed().splitlines() if line.startswith("cpu, ")]
+    assert headings == ["cpu, embedded", "cpu, embedded, 2 processes"]
+
+
 def test_records_of_the_first_schema(printed: Print, tmp_path: Path) -> None:
     name = "20260301T000000Z-01JD8Z00000000000000000000.json"
     old = Path(__file__).parent / "golden" / "run_v1.json"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     _Stored = tuple[Run, BenchmarkEntry]
     _Cell = Callable[["Behaviour"], str]
+    _Way = tuple[str, str, str, int]
 
 _T = TypeVar("_T")
 
@@ -158,9 +159,10 @@ class Saving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """All tasks that were trained on one class of hardware, at one scale and precision.
+    """All tasks that were trained on one class of hardware and in one way.
 
     Attributes:
+        processes: How many trained together.
         records: When the records that the tasks are from were started, and their commit, by run.
         tasks: In the order of AIBench's numbers, others last.
         chosen: What AIBench's rule chooses on these figures.
@@ -171,6 +173,7 @@ class Suite:
     hardware: str
     scale: str
     precision: str
+    processes: int
     records: dict[str, str]
     tasks: tuple[Behaviour, ...]
     clusters: Clusters
@@ -226,10 +229,11 @@ def _published() -> Mapping[str, Published]:
 def _suites(index: Index, published: Mapping[str, Published]) -> list[Suite]:
     from pytest_aibench.results.identity import benchmark_id
 
-    found: dict[tuple[str, str, str], dict[str, list[_Stored]]]
-    found = defaultdict(lambda: defaultdict(list))
+    found: dict[_Way, dict[str, list[_Stored]]] = defaultdict(lambda: defaultdict(list))
     for hardware, run, entry in _last_trainings(index):
-        place = hardware, str(run.environment.harness.get("scale") or ""), entry.precision
+        scale = str(run.environment.harness.get("scale") or "")
+        processes = entry.training.processes if entry.training else 1
+        place = hardware, scale, entry.precision, processes
         found[place][benchmark_id(entry)].append((run, entry))
     return [
         _suite(place, [_representative(one) for one in found[place].values()], published)
@@ -270,10 +274,8 @@ def _aim(entry: BenchmarkEntry) -> tuple[float | None, str]:
     )
 
 
-def _suite(
-    place: tuple[str, str, str], stored: Sequence[_Stored], published: Mapping[str, Published]
-) -> Suite:
-    hardware, scale, precision = place
+def _suite(place: _Way, stored: Sequence[_Stored], published: Mapping[str, Published]) -> Suite:
+    hardware, scale, precision, processes = place
     tasks = _behaviours(stored, published)
     if not any(task.component for task in tasks):
         published = {}
@@ -288,6 +290,7 @@ def _suite(
         hardware=hardware,
         scale=scale,
         precision=precision,
+        processes=processes,
         records={run.run_id: _origin(run) for run, _ in stored},
         tasks=tasks,
         clusters=clusters,
@@ -668,7 +671,9 @@ def _pages(suites: Sequence[Suite], form: str) -> str:
     """All tables as text or Markdown, each with its title and its notes."""
     parts: list[str] = []
     for suite in suites:
-        where = ", ".join(filter(None, (suite.hardware, suite.scale, suite.precision)))
+        together = f"{suite.processes} processes" if suite.processes > 1 else ""
+        way = filter(None, (suite.hardware, suite.scale, suite.precision, together))
+        where = ", ".join(way)
         parts.append(f"## {where}" if form == "markdown" else where)
         parts += (f"run {run_id}, {origin}" for run_id, origin in sorted(suite.records.items()))
         for make in (_costs, _variations, _complexities, _selection, _savings):
