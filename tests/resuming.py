@@ -18,7 +18,7 @@ def goes_on_exactly(
     batch: tuple[Any, Any],
     *,
     n_before: int,
-    n_steps: int = 10,
+    n_steps: int = 12,
 ) -> None:
     """Check that a learner takes up a state as if it had never been interrupted."""
 

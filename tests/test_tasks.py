@@ -7,7 +7,7 @@ import pytest
 from benchmarks.components import all_tasks, image_classification, task
 from pytest_aibench import datasets
 from pytest_aibench.quality.metrics import metric
-from pytest_aibench.training import Task
+from pytest_aibench.training import Resumable, Task
 from pytest_aibench.units import RATE, TIME
 
 TASKS = all_tasks()
@@ -38,3 +38,8 @@ def test_task_names_what_there_is(task: Task) -> None:
     assert task.time_to_quality.limit.unit == TIME
     assert task.baseline.name
     assert task.provenance
+
+
+@pytest.mark.parametrize("task", TASKS, ids=str)
+def test_a_training_can_be_interrupted(task: Task) -> None:
+    assert isinstance(task.learner(task.build(), 100), Resumable)

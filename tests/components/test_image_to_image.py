@@ -35,6 +35,7 @@ from pytest_aibench.datasets import Dataset, get
 from pytest_aibench.devices import resolve
 from pytest_aibench.quality.metrics import metric
 from pytest_aibench.training.predictor import predict
+from tests.resuming import goes_on_exactly
 
 CPU = resolve("cpu")[0]
 
@@ -250,6 +251,11 @@ def test_nothing_is_learnt_when_the_rates_have_fallen() -> None:
     before = weights(model)
     learner.step(photos, labels)
     assert weights(model) == before
+
+
+def test_learning_goes_on_where_it_was_interrupted() -> None:
+    photos, labels = torch.rand(2, 4, 3, 16, 16)
+    goes_on_exactly(small, CycleLearner, (photos, labels), n_before=7)
 
 
 def test_networks_come_to_keep_pictures() -> None:

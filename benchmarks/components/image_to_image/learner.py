@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+from pytest_aibench.training import Stateful
 
 GENERATOR_LEARNING_RATE = 2e-3
 DISCRIMINATOR_LEARNING_RATE = 1e-3
@@ -60,6 +63,16 @@ class CycleLearner:
         for schedule in self._schedules:
             schedule.step()
         return lost.detach()
+
+    def parts(self) -> Mapping[str, Stateful]:
+        """Optimisers and schedules."""
+        of_generators, of_judges = self._schedules
+        return {
+            "generators": self._of_generators,
+            "judges": self._of_judges,
+            "generators' rate": of_generators,
+            "judges' rate": of_judges,
+        }
 
 
 class Translation(NamedTuple):
