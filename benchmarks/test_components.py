@@ -61,9 +61,9 @@ def _missing(task: Task) -> str:
 
 
 @pytest.mark.train
-def test_training(trainer: Trainer, task: Task) -> None:
+def test_training(trainer: Trainer, precision: str, task: Task) -> None:
     """A task learns what it should within its epochs and its time."""
-    run = trainer.run(task)
+    run = trainer.run(task, precision=precision)
     run.require(**{task.metric: task.bound()}, time_to_quality=task.time_to_quality)
 
 

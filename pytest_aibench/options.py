@@ -103,11 +103,13 @@ NO_STORE = "aibench_no_store"
 AUDIT = "aibench_audit"
 RAW = "aibench_raw"
 RESUME = "aibench_resume"
+COMPILE = "aibench_compile"
 FLAGS = {
     NO_STORE: "keep no record",
     AUDIT: "check that the speed holds for one sample repeated and for other seeds",
     RAW: "keep the latency of every query, in a file beside the record",
     RESUME: "go on with trainings that were interrupted, and keep their state after each epoch",
+    COMPILE: "have torch compile the models that are trained, with their losses",
 }
 
 
@@ -150,6 +152,7 @@ class Settings:
         pictures: Folder for pictures of what trained models answer; None for none.
         data: Folder with original data sets; None for none.
         resume: Go on with trainings that were interrupted.
+        compile: Have torch compile what trains.
         launch: What torchrun says of this process.
         given: Names of options that the command line or the environment sets: they are meant for
             this very session, and checked at once.
@@ -175,6 +178,7 @@ class Settings:
     pictures: Path | None
     data: Path | None
     resume: bool
+    compile: bool
     launch: Launch
     given: frozenset[str]
 
@@ -240,7 +244,7 @@ def read_settings(config: pytest.Config) -> Settings:
     keeps_none = launch.follows or _flag(config, NO_STORE)
     store = None if keeps_none else _location(values["store"], config.rootpath)
     if launch.processes > 1:
-        _refuse_alone(config, values)
+        _refuse_out_of_step(config, values)
     if values["compare"] and store is None:
         raise UserError("--aibench-compare needs records: leave out --aibench-no-store")
     return Settings(
@@ -264,6 +268,7 @@ def read_settings(config: pytest.Config) -> Settings:
         pictures=config.rootpath / drawn if drawn and not launch.follows else None,
         data=config.rootpath / mounted if (mounted := values["data"]) else None,
         resume=_flag(config, RESUME),
+        compile=_flag(config, COMPILE),
         launch=launch,
         given=frozenset(given),
     )
@@ -274,7 +279,7 @@ def _launch() -> Launch:
     return Launch(*map(int, words)) if all(map(str.isdecimal, words)) else Launch()
 
 
-def _refuse_alone(config: pytest.Config, values: Mapping[str, str]) -> None:
+def _refuse_out_of_step(config: pytest.Config, values: Mapping[str, str]) -> None:
     """Refuse what several processes could not do in step."""
     if getattr(config.option, "numprocesses", None):
         raise UserError("torchrun and xdist do not go together: leave out -n")

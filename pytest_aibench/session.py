@@ -73,7 +73,9 @@ class BenchmarkSession:
         if self._launch.processes == 1:
             return {device.id: device for device in devices}
         if len(devices) > 1:
-            raise UserError("several processes train on one kind of device: use --device cuda")
+            raise UserError(
+                "several processes train on one kind of device: use --device cuda or cpu"
+            )
         (first,) = devices
         if first.kind == "cpu":
             return {first.id: first}
@@ -297,6 +299,7 @@ class BenchmarkSession:
             energy=item.stash[_RECORDS].watch.energy,
             processes=self._processes if _trains(item) else None,
             resume=self._settings.resume,
+            compile=self._settings.compile,
         )
 
     def attach(

@@ -6,16 +6,20 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributed import HashStore
+from torch.distributed import HashStore  # type: ignore[attr-defined]
 
+from pytest_aibench import session
 from pytest_aibench.datasets import base
 from pytest_aibench.devices import resolve
 from pytest_aibench.errors import UserError
+from pytest_aibench.options import Launch
+from pytest_aibench.session import BenchmarkSession
 from pytest_aibench.training.distributed import Alone, Group, Processes, own_seed
 from pytest_aibench.training.trainer import train
 from tests.clouds import TASK, cross_entropy, linear, register_clouds
@@ -168,6 +172,42 @@ def test_other_devices_than_cpu_and_cuda_are_refused() -> None:
     with pytest.raises(UserError) as error, Processes(0, 2).joined("x", Other()):  # type: ignore[arg-type]
         pass
     assert str(error.value) == "several processes cannot train on mps: use --device cuda or cpu"
+
+
+def devices_of(asked: str, rank: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Ids of the devices that a process takes, by what node ids call them."""
+
+    def fake(spec: str) -> list[SimpleNamespace]:
+        words = [word if ":" in word or word == "cpu" else f"{word}:0" for word in spec.split(",")]
+        return [SimpleNamespace(id=word, kind=word.partition(":")[0]) for word in words]
+
+    monkeypatch.setattr(session, "resolve", fake)
+    settings: Any = SimpleNamespace(device=asked, launch=Launch(rank, rank, 2))
+    found = BenchmarkSession(settings, Path(), print).devices
+    return {name: device.id for name, device in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("asked", "rank", "expected"),
+    [
+        ("cpu", 0, {"cpu": "cpu"}),
+        ("cpu", 1, {"cpu": "cpu"}),
+        ("cuda", 0, {"cuda:0": "cuda:0"}),
+        ("cuda", 1, {"cuda:0": "cuda:1"}),
+    ],
+)
+def test_each_process_has_a_gpu_of_its_own_under_the_same_name(
+    asked: str, rank: int, expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert devices_of(asked, rank, monkeypatch) == expected
+
+
+def test_processes_do_not_take_several_devices_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError) as error:
+        devices_of("cpu,cuda", 0, monkeypatch)
+    assert str(error.value) == (
+        "several processes train on one kind of device: use --device cuda or cpu"
+    )
 
 
 @pytest.mark.parametrize("first", [["a", "b"], ["b", "a"], ["a"]])

@@ -62,7 +62,7 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
         "         hardware.gpu 0   NVIDIA-L4                           identity",
         "         setup            scale, effort, precision, harness,  identity",
         "                          dataset, scenario, target, seeds,",
-        "                          processes",
+        "                          training",
     ]
 
 
@@ -82,7 +82,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
             "scenario",
             "target",
             "seeds",
-            "processes",
+            "training",
         ],
     }
     assert groups["state"] == {

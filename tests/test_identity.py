@@ -302,11 +302,11 @@ def test_the_limits_of_a_search_shape_its_answer() -> None:
 
 
 def test_how_it_was_trained_is_part_of_the_set_up() -> None:
-    def training(target: float, *seeds: int, processes: int = 1) -> BenchmarkEntry:
-        first, *others = (trained(target, seed, processes) for seed in seeds)
+    def training(target: float, *seeds: int, **how: Any) -> BenchmarkEntry:
+        first, *others = (trained(target, seed, how) for seed in seeds)
         return entry(training=first, other_seeds=others)
 
-    def trained(target: float, seed: int, processes: int) -> TrainingEntry:
+    def trained(target: float, seed: int, how: Any) -> TrainingEntry:
         return TrainingEntry(
             seed=seed,
             epochs=3,
@@ -316,11 +316,18 @@ def test_how_it_was_trained_is_part_of_the_set_up() -> None:
             seconds_trace=[],
             reached_target=True,
             target=target,
-            processes=processes,
+            **how,
         )
 
     assert only_key(run(training(0.9, 0))) == only_key(run(training(0.9, 1)))
-    assert only_key(run(training(0.9, 0))) != only_key(run(training(0.9, 0, processes=2)))
+    ways: list[dict[str, Any]] = [
+        {},
+        {"processes": 2},
+        {"processes": 3},
+        {"precision": "bf16"},
+        {"compiled": True},
+    ]
+    assert len({only_key(run(training(0.9, 0, **how))) for how in ways}) == len(ways)
     assert only_key(run(training(0.9, 0))) != only_key(run(training(0.8, 0)))
     assert only_key(run(training(0.9, 0, 1))) == only_key(run(training(0.9, 5, 6)))
     assert only_key(run(training(0.9, 0, 1))) != only_key(run(training(0.9, 0)))

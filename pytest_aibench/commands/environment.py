@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SETUP = [
     *("scale", "effort", "precision", "harness", "dataset", "scenario", "target", "seeds"),
-    "processes",
+    "training",
 ]
 """What, beside benchmark, figure and hardware, two figures must share to be of one series."""
 

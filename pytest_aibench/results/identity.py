@@ -22,6 +22,7 @@ from pytest_aibench.results.schema import (
     Json,
     Metric,
     Run,
+    TrainingEntry,
 )
 from pytest_aibench.scenarios import Scenario
 
@@ -202,16 +203,20 @@ def setup(environment: Environment, entry: BenchmarkEntry | None) -> dict[str, J
         "dataset": None if entry.dataset is None else entry.dataset.fingerprint,
         "scenario": _scenario(entry),
         "target": None if entry.training is None else entry.training.target,
-        "processes": _several(entry),
+        "training": _training(entry),
         "seeds": len(entry.other_seeds) + 1 if entry.other_seeds else None,
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
 
 
-def _several(entry: BenchmarkEntry) -> int | None:
-    """How many processes trained together; None for one."""
-    count = 1 if entry.training is None else entry.training.processes
-    return count if count > 1 else None
+def _training(entry: BenchmarkEntry) -> dict[str, Json] | None:
+    """How it was trained, as far as that is not by default."""
+    if entry.training is None:
+        return None
+    defaults = {option.name: option.default for option in fields(TrainingEntry)}
+    names = ("processes", "precision", "compiled")
+    facts = {name: getattr(entry.training, name) for name in names}
+    return {name: fact for name, fact in facts.items() if fact != defaults[name]} or None
 
 
 def _scenario(entry: BenchmarkEntry) -> dict[str, Json] | None:

@@ -205,6 +205,8 @@ class TrainingEntry:
         energy_j: What the device spent on it; null when it was not measured.
         processes: How many trained together, with one batch shared among them.
         resumed_after: Epochs after which it was interrupted, and went on later.
+        precision: What its steps computed in; weights and evaluations are fp32.
+        compiled: Whether torch compiled its loss.
     """
 
     seed: int
@@ -225,6 +227,8 @@ class TrainingEntry:
     energy_j: float | None = None
     processes: int = 1
     resumed_after: list[int] = field(default_factory=list)
+    precision: str = "fp32"
+    compiled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from pytest_aibench.errors import UserError
 from pytest_aibench.quality.metrics import metric
 from pytest_aibench.training.result import TrainingResult
 from pytest_aibench.training.task import Task
-from pytest_aibench.training.trainer import Progress, train
+from pytest_aibench.training.trainer import PLAIN, Progress, Way, train
 
 _INSTALLED = {"site-packages", "dist-packages"}
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -60,11 +60,27 @@ class StateFile:
 
 
 def state_file(
-    task: Task, device: Device, *, seed: int, scale: str, cache_dir: Path | None = None
+    task: Task,
+    device: Device,
+    *,
+    seed: int,
+    scale: str,
+    way: Way = PLAIN,
+    cache_dir: Path | None = None,
 ) -> StateFile:
-    """The file for the state of a training, beside the weights that it will come to."""
+    """The file for the state of a training, beside the weights that it will come to.
+
+    Args:
+        task: What is trained.
+        device: Where.
+        seed: The training's seed.
+        scale: ``embedded`` or ``full``.
+        way: How, beside what the task says.
+        cache_dir: Where it is kept, instead of the user's cache folder.
+    """
     key = checkpoint_key(task, device, seed=seed, scale=scale)
-    return StateFile(_path(task, key, cache_dir).with_suffix(".state"))
+    compiled = "-compiled" if way.compiled else ""
+    return StateFile(_path(task, key, cache_dir).with_suffix(f".{way.precision}{compiled}.state"))
 
 
 def trained(

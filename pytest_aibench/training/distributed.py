@@ -15,7 +15,7 @@ from pytest_aibench.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from torch.distributed import Store
+    from torch.distributed.distributed_c10d import Store
 
 MEETING_S = 3600.0
 """The first process may wait for the device, or run loads that the others leave to it."""
@@ -159,9 +159,9 @@ class Processes:
     @cached_property
     def _store(self) -> Store:
         """What torchrun gives its processes to leave each other words in."""
-        from torch.distributed import rendezvous
+        from torch.distributed.rendezvous import rendezvous
 
-        store, _, _ = next(iter(rendezvous("env://", timeout=timedelta(seconds=MEETING_S))))
+        store: Store = next(iter(rendezvous("env://", timeout=timedelta(seconds=MEETING_S))))[0]
         return store
 
     def _meet(self, name: str) -> None:

@@ -65,6 +65,8 @@ class TrainingResult:
         energy: What the device spent on it, evaluation included.
         processes: How many trained together, with one batch shared among them.
         resumed_after: Epochs after which it was interrupted, and went on later.
+        precision: What its steps computed in; weights and evaluations are fp32.
+        compiled: Whether torch compiled its loss.
     """
 
     metric: str
@@ -78,6 +80,8 @@ class TrainingResult:
     energy: Estimate = _UNWATCHED
     processes: int = 1
     resumed_after: tuple[int, ...] = ()
+    precision: str = "fp32"
+    compiled: bool = False
 
     @property
     def quality(self) -> Estimate:
@@ -157,6 +161,8 @@ class TrainingResult:
             energy_j=self.energy.value,
             processes=self.processes,
             resumed_after=list(self.resumed_after),
+            precision=self.precision,
+            compiled=self.compiled,
         )
 
 

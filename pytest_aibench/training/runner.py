@@ -32,7 +32,7 @@ from pytest_aibench.training.distributed import Processes
 from pytest_aibench.training.predictor import macs, predict
 from pytest_aibench.training.result import Complexity, TrainingResult, Trainings
 from pytest_aibench.training.task import Task
-from pytest_aibench.training.trainer import Progress, cpu_threads, seeded, train
+from pytest_aibench.training.trainer import PLAIN, Progress, Way, cpu_threads, seeded, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +116,7 @@ class Trainer:
         energy: What the device spent from begin to end, in s on ``time.perf_counter``.
         processes: Those that train together; None for this one alone.
         resume: Go on with trainings that were interrupted.
+        compile: Have torch compile what trains, unless a test says otherwise.
     """
 
     device: Device
@@ -129,25 +130,41 @@ class Trainer:
     energy: Callable[[tuple[float, float]], Estimate] | None = None
     processes: Processes | None = None
     resume: bool = False
+    compile: bool = False
 
-    def run(self, task: Task, *, seed: int = 0, target: float | None = None) -> TrainingRun:
+    def run(
+        self,
+        task: Task,
+        *,
+        seed: int = 0,
+        target: float | None = None,
+        precision: str = "fp32",
+        compile: bool | None = None,
+    ) -> TrainingRun:
         """Train a task to its target; judge with ``require`` on the result.
 
         Weights that reach the task's own target are kept, so that `trained` finds them, unless
-        several processes trained them. Pictures show the answers after the first seed.
+        they were trained in another precision than fp32, compiled, or by several processes.
+        Pictures show the answers after the first seed.
 
         Args:
             task: What to train.
             seed: The first seed of weights, order and augmentation; the others follow it.
             target: Quality to reach, instead of the task's.
+            precision: What the steps compute in: ``fp32``, ``bf16``, or ``fp16`` on cuda.
+            compile: Have torch compile model and loss; None does what ``--aibench-compile`` says.
 
         Raises:
-            UserError: The folder for pictures, or that for weights, cannot be written, or all
-                references are for smaller batches.
+            Unsupported: The task's learner, or the device, does not run so.
+            UserError: The precision is none that a training computes in, the folder for pictures,
+                or that for weights, cannot be written, or all references are for smaller batches.
         """
         baseline = task.baseline_quality()
         references = self._references(task, task.target if target is None else target)
-        results = [self._train(task, each, target) for each in range(seed, seed + self.seeds)]
+        compiled = self.compile if compile is None else compile
+        way = Way(precision=precision, compiled=compiled, processes=self.processes)
+        seeds = range(seed, seed + self.seeds)
+        results = [self._train(task, each, target, way) for each in seeds]
         if self.pictures is not None:
             _draw(task, results[0], self.device, self.pictures)
         return TrainingRun(
@@ -169,27 +186,25 @@ class Trainer:
         alike = alike or [point for point in points if point.target is None]
         return [at_batch_size(alike, task.batch_size)] if alike else []
 
-    def _train(self, task: Task, seed: int, target: float | None) -> TrainingResult:
+    def _train(self, task: Task, seed: int, target: float | None, way: Way) -> TrainingResult:
         result = train(
             task,
             self.device,
             seed=seed,
             target=target,
             progress=self.progress,
-            processes=self.processes,
-            state_file=self._state_file(task, seed, target),
+            way=way,
+            state_file=self._state_file(task, seed, target, way) if self.resume else None,
         )
         if self.energy is not None and self.processes is None and not result.resumed_after:
             result = replace(result, energy=self.energy(result.window))
-        if target is None and self.processes is None:
+        if target is None and way == PLAIN:
             keep(task, result, self.device, scale=self.scale)
         return result
 
-    def _state_file(self, task: Task, seed: int, target: float | None) -> StateFile | None:
-        if not self.resume:
-            return None
+    def _state_file(self, task: Task, seed: int, target: float | None, way: Way) -> StateFile:
         aimed = task if target is None else replace(task, target=target)
-        return state_file(aimed, self.device, seed=seed, scale=self.scale)
+        return state_file(aimed, self.device, seed=seed, scale=self.scale, way=way)
 
     def trained(self, task: Task, *, seed: int = 0) -> Checkpoint:
         """Trained weights of a task, from the cache where they lie, else trained now."""

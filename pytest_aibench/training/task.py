@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -71,26 +70,43 @@ class Supervised:
     clip_norm: float | None = None
 
     def __call__(
-        self, model: nn.Module, steps: int, spread: Callable[[Loss, nn.Module], Loss] | None = None
+        self,
+        model: nn.Module,
+        steps: int,
+        around: Callable[[Loss, nn.Module], Loss] | None = None,
+        *,
+        scales: bool = False,
     ) -> Learner:
         """The learner of a model, for so many steps.
 
         Args:
             model: The model.
             steps: Number of steps to come.
-            spread: Makes, of the loss of a batch, that of one process's share of it.
+            around: Makes, of the loss of a batch, the one that is learnt from: compiled, or that of
+                one process's share.
+            scales: Keep small gradients from vanishing in fp16 (Micikevicius et al., Mixed
+                Precision Training, 2018, section 3.2); steps with infinite ones are left out.
         """
-        loss = partial(self.loss, model)
-        return _SupervisedLearner(self, model, steps, spread(loss, model) if spread else loss)
+
+        def loss(inputs: Batch, references: Batch) -> Tensor:
+            return self.loss(model, inputs, references)
+
+        learnt = loss if around is None else around(loss, model)
+        return _SupervisedLearner(self, model, steps, learnt, scales=scales)
 
 
 class _SupervisedLearner:
-    def __init__(self, how: Supervised, model: nn.Module, steps: int, loss: Loss) -> None:
+    def __init__(
+        self, how: Supervised, model: nn.Module, steps: int, loss: Loss, *, scales: bool
+    ) -> None:
+        from torch.amp.grad_scaler import GradScaler
+
         self._how = how
         self._model = model
         self._loss = loss
         self._optimizer = how.optimizer(model)
         self._schedule = how.schedule(self._optimizer, steps)
+        self._scaler = GradScaler(next(model.parameters()).device.type, enabled=scales)
 
     def step(self, inputs: Batch, references: Batch) -> Tensor:
         import torch
@@ -99,15 +115,21 @@ class _SupervisedLearner:
             inputs = self._how.augment(inputs)
         self._optimizer.zero_grad()
         loss = self._loss(inputs, references)
-        torch.autograd.backward(loss)
+        torch.autograd.backward(self._scaler.scale(loss))
         if self._how.clip_norm is not None:
+            self._scaler.unscale_(self._optimizer)
             torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._how.clip_norm)
-        self._optimizer.step()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
         self._schedule.step()
         return loss.detach()
 
     def parts(self) -> Mapping[str, Stateful]:
-        return {"optimizer": self._optimizer, "schedule": self._schedule}
+        return {
+            "optimizer": self._optimizer,
+            "schedule": self._schedule,
+            "scaler": self._scaler,
+        }
 
 
 class Predictor(Protocol):

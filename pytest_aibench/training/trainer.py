@@ -7,18 +7,19 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pytest_aibench import datasets
 from pytest_aibench.bounds import Estimate
-from pytest_aibench.devices.base import Device
+from pytest_aibench.devices.base import Device, check_precision
 from pytest_aibench.errors import Unsupported, UserError
 from pytest_aibench.quality.metrics import meets, metric
 from pytest_aibench.results.schema import from_json, to_json
-from pytest_aibench.training.distributed import Alone, Group, Processes, own_seed
-from pytest_aibench.training.predictor import predict, tensors
+from pytest_aibench.training.distributed import Alone, Group, Loss, Processes, own_seed
+from pytest_aibench.training.predictor import dtype, predict, tensors
 from pytest_aibench.training.result import Epoch, TrainingResult
 from pytest_aibench.training.task import (
     Batch,
@@ -30,14 +31,58 @@ from pytest_aibench.training.task import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from pytest_aibench.training.checkpoints import StateFile
 
 Progress = Callable[[str], None]
 
+_PRECISIONS = ("fp32", "bf16", "fp16")
+
 _WITH_STREAMS = ("cuda", "xpu")
 """Kinds of device that draw random numbers of their own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How a task is trained, beside what it says itself.
+
+    Attributes:
+        precision: What the steps compute in, where torch deems it safe: ``fp32``, ``bf16``, or
+            ``fp16`` on cuda. Weights stay fp32.
+        compiled: Have torch compile the loss of a `Supervised` learner, with the model in it.
+        processes: Those that train together, each with a share of every batch; all of them train
+            alike. None for this one alone.
+    """
+
+    precision: str = "fp32"
+    compiled: bool = False
+    processes: Processes | None = None
+
+    def check(self, task: Task, device: Device) -> None:
+        """Check that a task can be trained so.
+
+        Raises:
+            UserError: The precision is none that a training computes in.
+            Unsupported: The task's learner, or the device, does not run so.
+        """
+        if self.precision not in _PRECISIONS:
+            known = ", ".join(_PRECISIONS)
+            raise UserError(f"no training computes in {self.precision}: use one of {known}")
+        if self.precision == "fp16" and device.kind != "cuda":
+            raise Unsupported("trainings compute in fp16 on cuda only: use bf16")
+        check_precision(device, self.precision)
+        needs = {
+            "on several processes": self.processes is not None,
+            "compiled": self.compiled,
+            "in fp16": self.precision == "fp16",
+        }
+        ways = [way for way, is_asked in needs.items() if is_asked]
+        if ways and not isinstance(task.learner, Supervised):
+            raise Unsupported(f"{task.name}'s learner does not run {' and '.join(ways)}")
+
+
+PLAIN = Way()
 
 
 def train(
@@ -48,11 +93,11 @@ def train(
     target: float | None = None,
     max_epochs: int | None = None,
     progress: Progress | None = None,
-    processes: Processes | None = None,
+    way: Way = PLAIN,
     state_file: StateFile | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> TrainingResult:
-    """Train in fp32 until the model reaches the target, or the epochs are spent.
+    """Train until the model reaches the target, or the epochs are spent.
 
     As in MLPerf Training, quality is evaluated on the test split after every epoch, and the first
     epoch that reaches the target ends the training: the same samples choose the moment to stop
@@ -72,27 +117,27 @@ def train(
         target: Quality to reach, instead of the task's.
         max_epochs: Epochs to spend at most, instead of the task's; the schedule is fitted to them.
         progress: Gets one line of text after each epoch.
-        processes: Those that train together, each with a share of every batch; all of them call
-            this alike. None for this one alone.
-        state_file: Where the state goes after each epoch; a training that finds one there goes on
-            from it, as if it had not been interrupted. None keeps nothing. What it takes to keep
-            the state counts in no figure.
+        way: How, beside what the task says.
+        state_file: Where the state goes after each epoch, and from which an interrupted training
+            goes on; None keeps nothing. What that takes counts in no figure.
         clock: Monotonic seconds.
 
     Raises:
-        UserError: ``max_epochs`` is below 1, the data set or the metric is unknown, another of the
-            processes failed, or the learner's state cannot be kept.
-        Unsupported: The task's learner does not run on several processes.
+        UserError: ``max_epochs`` is below 1, the data set or the metric is unknown, the task
+            cannot be trained so, another process failed, or the state cannot be kept.
     """
     goal = task.target if target is None else target
     most = task.max_epochs if max_epochs is None else max_epochs
     if most < 1:
         raise UserError(f"max_epochs={most!r} must be at least 1")
-    with cpu_threads(task.cpu_threads), _together(task, seed, device, processes) as group:
+    way.check(task, device)
+    if way.compiled:
+        _forget_compiled()
+    with cpu_threads(task.cpu_threads), _together(task, seed, device, way.processes) as group:
         with seeded(seed, device):
-            _Training(task, device, most, clock, group).warm_up()
+            _Training(task, device, most, clock, way, group).warm_up()
         with seeded(seed, device):
-            training = _Training(task, device, most, clock, group)
+            training = _Training(task, device, most, clock, way, group)
             if group.rank > 0:
                 seed_streams(own_seed(seed, group.rank))
             epochs = training.run(seed, goal, most, progress, state_file)
@@ -107,6 +152,8 @@ def train(
         state_dict=training.weights(),
         processes=group.size,
         resumed_after=training.resumed_after,
+        precision=way.precision,
+        compiled=way.compiled,
     )
 
 
@@ -116,8 +163,6 @@ def _together(
     """The processes of a training, from the first step to the last."""
     if processes is None:
         return nullcontext(Alone())
-    if not isinstance(task.learner, Supervised):
-        raise Unsupported(f"{task.name}'s learner does not run on several processes")
     return processes.joined(f"{task.name}, seed {seed}", device)
 
 
@@ -160,6 +205,13 @@ def _set_streams(states: dict[str, Any], device: Device) -> None:
         getattr(torch, device.kind).set_rng_state(states[device.kind], place)
 
 
+def _forget_compiled() -> None:
+    """Make room: of one function torch compiles few versions, and then leaves it as it is."""
+    import torch
+
+    torch.compiler.reset()
+
+
 def seed_streams(seed: int) -> None:
     """Seed Python, numpy and torch."""
     import torch
@@ -195,9 +247,11 @@ class _Training:
         device: Device,
         max_epochs: int,
         clock: Callable[[], float],
+        way: Way,
         group: Alone | Group,
     ) -> None:
         self._task = task
+        self._way = way
         self._group = group
         self._device = device
         self._clock = clock
@@ -214,9 +268,15 @@ class _Training:
 
     def _make_learner(self, steps: int) -> Learner:
         learner = self._task.learner
-        if isinstance(learner, Supervised):
-            return learner(self._model, steps, self._group.spread)
-        return learner(self._model, steps)
+        if not isinstance(learner, Supervised):
+            return learner(self._model, steps)
+        scales = self._way.precision == "fp16"
+        return learner(self._model, steps, self._around, scales=scales)
+
+    def _around(self, loss: Loss, model: nn.Module) -> Loss:
+        import torch
+
+        return self._group.spread(torch.compile(loss) if self._way.compiled else loss, model)
 
     def warm_up(self) -> None:
         import torch
@@ -320,7 +380,17 @@ class _Training:
 
     def _step(self, batch: Tensor) -> Tensor:
         samples = self._group.share(batch)
-        return self._learner.step(_take(self._inputs, samples), _take(self._references, samples))
+        inputs, references = _take(self._inputs, samples), _take(self._references, samples)
+        with self._autocast():
+            return self._learner.step(inputs, references)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        """In the block, operations compute in the training's precision."""
+        import torch
+
+        if self._way.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self._device.kind, dtype(self._way.precision))
 
     def _evaluate(self, loss: float) -> Estimate:
         if not math.isfinite(loss):
