@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.components._folders import mounted_at
 from pytest_aibench.errors import UserError
-from pytest_aibench.training import Learner
+from pytest_aibench.training import Learner, Supervised
+
+if TYPE_CHECKING:
+    from pytest_aibench.training.distributed import Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +36,28 @@ RESNET152 = Weights("weights/resnet152.pth", "torchvision's weights of ResNet-15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pretrained:
-    """Makes the learner of a model that begins with weights of another training.
+class Pretrained(Supervised):
+    """Makes the ordinary learner of a model that begins with weights of another training.
 
     Attributes:
-        learner: Makes the learner.
         trunk: The part of a model that the weights are of.
         weights: Where they are.
     """
 
-    learner: Callable[[nn.Module, int], Learner]
     trunk: Callable[[nn.Module], nn.Module]
     weights: Weights
 
-    def __call__(self, model: nn.Module, steps: int) -> Learner:
-        """The learner of a model, for so many steps.
+    def __call__(
+        self, model: nn.Module, steps: int, spread: Callable[[Loss, nn.Module], Loss] | None = None
+    ) -> Learner:
+        """The learner of a model, as `Supervised` makes it.
 
         Raises:
             DataAbsent: The file is not there.
             UserError: It holds the weights of another model.
         """
         begin_with(self.trunk(model), mounted_at(self.weights.file, self.weights.title))
-        return self.learner(model, steps)
+        return Supervised.__call__(self, model, steps, spread)
 
 
 def begin_with(trunk: nn.Module, path: Path) -> None:

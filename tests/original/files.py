@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import nn
 
 from pytest_aibench.datasets import Dataset
 from pytest_aibench.devices import resolve
-from pytest_aibench.training import Batch, Task, tensors
+from pytest_aibench.training import Batch, Supervised, Task, tensors
 from pytest_aibench.training.predictor import predict
 
 (CPU,) = resolve("cpu")
@@ -56,6 +57,12 @@ def batches(data: Dataset, size: int) -> Iterator[tuple[Batch, Batch]]:
             for part in (data.samples, data.references)
         )
         yield samples, references
+
+
+def without_weights(task: Task) -> Task:
+    """The task with a learner that takes the weights as they are."""
+    how = {field.name: getattr(task.learner, field.name) for field in fields(Supervised)}
+    return replace(task, learner=Supervised(**how))
 
 
 def after_a_step(task: Task, data: Dataset, size: int = 2) -> nn.Module:

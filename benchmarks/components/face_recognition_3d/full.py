@@ -18,7 +18,6 @@ from benchmarks.components.face_recognition_3d.task import TASK
 from benchmarks.components.image_classification.full import ResNet50
 from benchmarks.components.image_classification.model import convolution
 from pytest_aibench.bounds import at_most
-from pytest_aibench.training import Supervised
 
 PEOPLE = original.COUNTS.people
 
@@ -67,11 +66,9 @@ FULL_TASK = replace(
     cpu_threads=None,
     build=build,
     learner=Pretrained(
-        learner=Supervised(
-            loss=cross_entropy,
-            optimizer=optimizer,
-            schedule=Drops(tuple(epoch / 50 for epoch in range(7, 50, 7))),
-        ),
+        loss=cross_entropy,
+        optimizer=optimizer,
+        schedule=Drops(tuple(epoch / 50 for epoch in range(7, 50, 7))),
         trunk=trunk,
         weights=RESNET50,
     ),

@@ -22,7 +22,7 @@ from benchmarks.components.image_to_text.task import TASK, blind_nats, loss
 from pytest_aibench.bounds import at_most
 from pytest_aibench.datasets import Dataset
 from pytest_aibench.devices import Device
-from pytest_aibench.training import Baseline, Supervised
+from pytest_aibench.training import Baseline
 
 FEATURES = 2048
 EMBEDDING = 299
@@ -113,7 +113,9 @@ FULL_TASK = replace(
     cpu_threads=None,
     build=build,
     learner=Pretrained(
-        learner=Supervised(loss=loss, optimizer=optimizer, schedule=Drops()),
+        loss=loss,
+        optimizer=optimizer,
+        schedule=Drops(),
         trunk=trunk,
         weights=RESNET152,
     ),

@@ -26,7 +26,6 @@ from benchmarks.components.object_detection.model import (
 )
 from benchmarks.components.object_detection.task import TASK
 from pytest_aibench.bounds import at_least, at_most
-from pytest_aibench.training import Supervised
 
 STRIDE = 16
 STEM_AND_THREE_STAGES = 6
@@ -141,7 +140,9 @@ FULL_TASK = replace(
     cpu_threads=None,
     build=build,
     learner=Pretrained(
-        learner=Supervised(loss=loss, optimizer=optimizer, schedule=Drops((5 / 7,))),
+        loss=loss,
+        optimizer=optimizer,
+        schedule=Drops((5 / 7,)),
         trunk=trunk,
         weights=RESNET50,
     ),
