@@ -147,6 +147,7 @@ class FasterRCNN(TwoStageDetector):
             *_convolution(2 * width, channels, stride=2),
             *_convolution(channels, channels, stride=1),
         )
+        proposal_network = ProposalNetwork(channels, channels, len(ANCHOR_SIZES))
         trunk = nn.Sequential(
             nn.Flatten(),
             nn.Linear(channels * bins**2, hidden),
@@ -155,7 +156,7 @@ class FasterRCNN(TwoStageDetector):
         )
         super().__init__(
             backbone,
-            ProposalNetwork(channels, channels, len(ANCHOR_SIZES)),
+            proposal_network,
             RegionHead(trunk, hidden, classes),
             size=size,
             stride=STRIDE,
