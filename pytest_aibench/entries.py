@@ -105,7 +105,7 @@ def training_fields(run: TrainingRun, outcome: Outcome) -> dict[str, Any]:
         "training": first,
         "other_seeds": others,
         "metrics": figures,
-        "provenance": dict(task.provenance),
+        "provenance": {**task.provenance, "determinism": result.by_seed[0].determinism},
     }
 
 

@@ -81,14 +81,15 @@ def test_compiled_steps_are_the_same_steps(graphs: list[GraphModule]) -> None:
     assert result.entry().compiled
 
 
-def test_compilation_counts_to_the_warm_up(graphs: list[GraphModule]) -> None:
+@pytest.mark.parametrize("batch_size", [16, 20])
+def test_compilation_counts_to_the_warm_up(batch_size: int, graphs: list[GraphModule]) -> None:
     seen: list[int] = []
 
     def clock() -> float:
         seen.append(len(graphs))
         return 0.0
 
-    train(replace(TASK, batch_size=20), CPU, seed=0, way=COMPILED, clock=clock)
+    train(replace(TASK, batch_size=batch_size), CPU, seed=0, way=COMPILED, clock=clock)
     _, at_the_beginning, *later = seen
     assert {at_the_beginning} == set(later) != {0}
 

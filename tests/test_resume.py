@@ -28,6 +28,7 @@ from tests.fakes import FakeClock
 
 CPU = resolve("cpu")[0]
 STEPS_OF_AN_EPOCH = 4
+NEVER = 10**6
 
 
 @pytest.fixture(autouse=True)
@@ -50,14 +51,14 @@ def normalised() -> nn.Module:
     return nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.1), nn.Linear(2, 2))
 
 
-def task(interrupted_at: int = -1, error: BaseException | None = None) -> Task:
+def task(interrupted_at: int = NEVER, error: BaseException | None = None) -> Task:
     """Learns with all that has a state, for eight epochs; may be interrupted at a step."""
     n_steps = 0
 
     def loss(model: nn.Module, points: Tensor, classes: Tensor) -> Tensor:
         nonlocal n_steps
         n_steps += 1
-        if n_steps == interrupted_at + 1:  # the warm-up is a step, too
+        if n_steps == interrupted_at + 2:  # two go before the training
             raise error or KeyboardInterrupt
         return cross_entropy(model, points, classes)
 
@@ -128,7 +129,7 @@ class SlowFile(StateFile):
 def test_seconds_add_up_without_those_of_keeping_the_state(tmp_path: Path) -> None:
     clock = FakeClock()
 
-    def stepping(at_step: int = -1) -> Task:
+    def stepping(at_step: int = NEVER) -> Task:
         """Each step takes 1 s."""
         one = task(at_step)
         learner: Callable[[nn.Module, int], Any] = one.learner

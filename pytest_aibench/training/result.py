@@ -67,6 +67,7 @@ class TrainingResult:
         resumed_after: Epochs after which it was interrupted, and went on later.
         precision: What its steps computed in; weights and evaluations are fp32.
         compiled: Whether torch compiled its loss.
+        determinism: What decides whether the same seed gives the same weights.
     """
 
     metric: str
@@ -82,6 +83,7 @@ class TrainingResult:
     resumed_after: tuple[int, ...] = ()
     precision: str = "fp32"
     compiled: bool = False
+    determinism: dict[str, Any] = field(default_factory=dict)
 
     @property
     def quality(self) -> Estimate:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -38,6 +40,12 @@ if TYPE_CHECKING:
 Progress = Callable[[str], None]
 
 _PRECISIONS = ("fp32", "bf16", "fp16")
+
+_NONDETERMINISTIC = re.compile(
+    r"(\S+) does not have a deterministic implementation|Deterministic behavior .* CuBLAS",
+    re.DOTALL,
+)
+"""How torch words its warnings, with the operation's name."""
 
 _WITH_STREAMS = ("cuda", "xpu")
 """Kinds of device that draw random numbers of their own."""
@@ -135,7 +143,9 @@ def train(
         _forget_compiled()
     with cpu_threads(task.cpu_threads), _together(task, seed, device, way.processes) as group:
         with seeded(seed, device):
-            _Training(task, device, most, clock, way, group).warm_up()
+            thrown_away = _Training(task, device, most, clock, way, group)
+            thrown_away.warm_up()
+            determinism = _determinism(thrown_away, way)
         with seeded(seed, device):
             training = _Training(task, device, most, clock, way, group)
             if group.rank > 0:
@@ -154,6 +164,7 @@ def train(
         resumed_after=training.resumed_after,
         precision=way.precision,
         compiled=way.compiled,
+        determinism=determinism,
     )
 
 
@@ -203,6 +214,42 @@ def _set_streams(states: dict[str, Any], device: Device) -> None:
     if device.kind in _WITH_STREAMS:
         place = device.torch_device()
         getattr(torch, device.kind).set_rng_state(states[device.kind], place)
+
+
+def _determinism(training: _Training, way: Way) -> dict[str, Any]:
+    """What decides whether the same seed gives the same weights, for the record.
+
+    Of compiled steps torch does not tell which operations differ from run to run.
+    """
+    import torch
+
+    facts = {
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "threads": torch.get_num_threads(),
+    }
+    if way.compiled:
+        return facts
+    return {**facts, "nondeterministic_operations": training.nondeterministic()}
+
+
+@contextmanager
+def _warned_of() -> Iterator[list[str]]:
+    """In the block torch warns of operations that differ from run to run; then their names."""
+    import torch
+
+    is_on = torch.are_deterministic_algorithms_enabled()
+    only_warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    names: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        try:
+            yield names
+        finally:
+            torch.use_deterministic_algorithms(is_on, warn_only=only_warns)
+    found = (_NONDETERMINISTIC.match(str(warning.message)) for warning in caught)
+    names += sorted({match[1] or "cuBLAS" for match in found if match})
 
 
 def _forget_compiled() -> None:
@@ -279,11 +326,23 @@ class _Training:
         return self._group.spread(torch.compile(loss) if self._way.compiled else loss, model)
 
     def warm_up(self) -> None:
+        size = self._task.batch_size
+        self._step_on(min(size, self.n_samples))
+        rest = self.n_samples % size
+        if self._way.compiled and rest:
+            self._step_on(rest)  # torch compiles again for another size
+        self._device.synchronize()
+
+    def nondeterministic(self) -> list[str]:
+        """Operations of a step that torch knows to differ from run to run on this device."""
+        with _warned_of() as names:
+            self._step_on(min(self._task.batch_size, self.n_samples))
+        return names
+
+    def _step_on(self, n_samples: int) -> None:
         import torch
 
-        n_samples = min(self._task.batch_size, self.n_samples)
         self._step(torch.arange(n_samples, device=self._device.torch_device()))
-        self._device.synchronize()
 
     def run(
         self,
