@@ -29,7 +29,7 @@ from tests.simulated_servers import (
     simulated_capacity,
 )
 
-TRIALS = 15
+TRIALS = 8
 CAPACITIES = known_servers()
 DETERMINISTIC, DETERMINISTIC_4, EXPONENTIAL, EXPONENTIAL_4, BIMODAL, _ = CAPACITIES
 
@@ -52,7 +52,7 @@ def test_within_three_percent_of_the_capacity_with_fewer_queries_than_the_offici
 
 
 def test_the_interval_covers_as_stated_where_a_queue_saturates_suddenly() -> None:
-    settings, trials = peak_settings(DETERMINISTIC_4), 50
+    settings, trials = peak_settings(DETERMINISTIC_4), 25
     peaks = [find_peak(CountedProbe(DETERMINISTIC_4, trial), settings) for trial in range(trials)]
     capacity = CAPACITIES[DETERMINISTIC_4]
     assert sum(peak.low <= capacity <= peak.high for peak in peaks) >= 0.98 * trials
