@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SUBSET = ("C1", "C9", "C16")
-"""The components that stand for all in AIBench's affordable subset."""
+"""AIBench's own choice for those who cannot run all: diverse, repeatable, of accepted metric."""
 
 
 @dataclass(frozen=True, slots=True)
