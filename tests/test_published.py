@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.published import COMPONENTS, MLPERF_V05_HOURS, SUBSET
-from pytest_aibench.commands.tables import fits_subset, saving
+from pytest_aibench.report.behaviour import fits_subset, saving
 
 HOURS = {one.component: one.hours for one in COMPONENTS}
 KNOWN_HOURS = {component: hours for component, hours in HOURS.items() if hours is not None}
