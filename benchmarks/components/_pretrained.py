@@ -48,7 +48,12 @@ class Pretrained(Supervised):
     weights: Weights
 
     def __call__(
-        self, model: nn.Module, steps: int, spread: Callable[[Loss, nn.Module], Loss] | None = None
+        self,
+        model: nn.Module,
+        steps: int,
+        around: Callable[[Loss, nn.Module], Loss] | None = None,
+        *,
+        scales: bool = False,
     ) -> Learner:
         """The learner of a model, as `Supervised` makes it.
 
@@ -57,7 +62,7 @@ class Pretrained(Supervised):
             UserError: It holds the weights of another model.
         """
         begin_with(self.trunk(model), mounted_at(self.weights.file, self.weights.title))
-        return Supervised.__call__(self, model, steps, spread)
+        return Supervised.__call__(self, model, steps, around, scales=scales)
 
 
 def begin_with(trunk: nn.Module, path: Path) -> None:

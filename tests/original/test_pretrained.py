@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,13 @@ from torch.optim import SGD
 from benchmarks.components._common import Drops, cross_entropy
 from benchmarks.components._pretrained import Pretrained, Weights, begin_with
 from pytest_aibench.datasets import DataAbsent, mounting
+from pytest_aibench.devices import resolve
 from pytest_aibench.errors import UserError
-from pytest_aibench.training import Supervised
+from pytest_aibench.training.distributed import Processes
+from pytest_aibench.training.trainer import Way, train
+from tests.clouds import TASK, register_clouds
+
+CPU = resolve("cpu")[0]
 
 LEARNER = Pretrained(
     loss=cross_entropy,
@@ -35,7 +41,22 @@ def test_a_training_begins_with_the_weights(tmp_path: Path) -> None:
     assert loss > 0
     assert torch.equal(model.state_dict()["0.weight"], trained.weight)
     assert torch.equal(model.state_dict()["1.weight"], last)
-    assert isinstance(LEARNER, Supervised)  # so that torchrun's processes can share it
+
+
+def test_the_trainer_takes_it_for_the_ordinary_learner(tmp_path: Path) -> None:
+    """So that several processes can share it, and torch can compile it."""
+    register_clouds()
+    known = nn.Linear(2, 2)
+    with torch.no_grad():  # They tell the clouds apart, and do not change.
+        known.weight.copy_(torch.tensor([[-9.0, -9.0], [9.0, 9.0]]))
+    (tmp_path / "weights").mkdir()
+    torch.save(known.state_dict(), tmp_path / "weights" / "trunk.pth")
+    task = replace(TASK, learner=replace(LEARNER, trunk=lambda model: model))
+    Way(compiled=True, processes=Processes(0, 2)).check(task, CPU)
+    with mounting(tmp_path):
+        result = train(task, CPU, seed=0, max_epochs=1)
+    assert result.quality.value == 1.0
+    assert torch.equal(result.state_dict["weight"], known.weight)
 
 
 def test_weights_that_are_missing_are_named(tmp_path: Path) -> None:
