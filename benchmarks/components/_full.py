@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from pytest_aibench.bounds import at_least
 from pytest_aibench.scenarios import MultiStream, Offline, Server, SingleStream
+from pytest_aibench.training import multiply_accumulates
 
 SCENARIOS = (
     SingleStream(latency_bound="1 s"),
@@ -51,16 +51,12 @@ class FullModel:
         return sum(weight.numel() for weight in self._on_meta().parameters())
 
     def macs(self) -> int | None:
-        """Multiply-accumulates of one forward pass, in convolutions and matrix products.
-
-        None where there are no inputs.
-        """
+        """Multiply-accumulates of one forward pass; None where there are no inputs."""
         if self.inputs is None:
             return None
-        counter = FlopCounterMode(display=False)
-        with torch.no_grad(), counter:
-            self._on_meta()(*self.inputs())
-        return counter.get_total_flops() // 2
+        model, inputs = self._on_meta(), self.inputs()
+        with torch.no_grad():
+            return multiply_accumulates(lambda: model(*inputs))
 
     def _on_meta(self) -> nn.Module:
         with torch.device("meta"):

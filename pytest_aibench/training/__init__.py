@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from pytest_aibench.training.predictor import TensorPredictor, cast, dtype, tensors
+from pytest_aibench.training.predictor import (
+    TensorPredictor,
+    cast,
+    dtype,
+    multiply_accumulates,
+    tensors,
+)
 from pytest_aibench.training.runner import Trainer
 from pytest_aibench.training.task import (
     Baseline,
@@ -30,5 +36,6 @@ __all__ = [
     "cast",
     "cpu_threads",
     "dtype",
+    "multiply_accumulates",
     "tensors",
 ]

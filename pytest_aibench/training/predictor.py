@@ -88,10 +88,15 @@ def predict(
 
 
 def macs(predictor: Predictor, sample: npt.NDArray[Any]) -> int | None:
-    """Multiply-accumulates of answering one sample on the processor; None when none were seen.
+    """Multiply-accumulates of answering one sample on the processor; None when none were seen."""
+    return multiply_accumulates(lambda: predict(predictor, [sample], 1)) or None
 
-    Counted are matrix products, convolutions, attention and recurrent layers of torch, forward
-    only; not what works element by element, and nothing outside of torch.
+
+def multiply_accumulates(forward: Callable[[], object]) -> int:
+    """Those of what torch does in a call on the processor, or on the ``meta`` device.
+
+    Counted are matrix products, convolutions, attention and recurrent layers, forward only; not
+    what works element by element, and nothing outside of torch.
     """
     from torch.backends import mha
     from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -102,10 +107,10 @@ def macs(predictor: Predictor, sample: npt.NDArray[Any]) -> int | None:
     mha.set_fastpath_enabled(False)  # One operation for a whole layer, which is not taken apart.
     try:
         with sdpa_kernel(SDPBackend.MATH), counter:
-            predict(predictor, [sample], 1)
+            forward()
     finally:
         mha.set_fastpath_enabled(fused)
-    return counter.get_total_flops() // 2 or None
+    return counter.get_total_flops() // 2
 
 
 def _uncounted() -> dict[Any, Callable[..., int]]:
