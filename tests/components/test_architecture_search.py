@@ -24,6 +24,7 @@ from benchmarks.components.architecture_search.model import Search
 from pytest_aibench.devices import resolve
 from pytest_aibench.quality.metrics import metric
 from pytest_aibench.training import cpu_threads
+from tests.components.batches import together_and_alone
 from tests.resuming import goes_on_exactly
 
 CHAIN = Architecture(activations=(0, 1, 2), inputs=(0, 1))
@@ -167,9 +168,7 @@ def test_steps_lower_the_loss() -> None:
 
 def test_likelihood_does_not_depend_on_the_batch() -> None:
     predictor = TASK.predictor(TASK.build(), resolve("cpu")[0], "fp32")
-    samples = list(load("test").samples[:4])
-    together = predictor.postprocess(predictor.infer(predictor.preprocess(samples)))
-    alone = [predictor.postprocess(predictor.infer(predictor.preprocess([s])))[0] for s in samples]
+    together, alone = together_and_alone(predictor, load("test").samples[:4])
     assert np.ndim(together[0]) == 0
     np.testing.assert_allclose(together, alone, rtol=1e-4)
 

@@ -35,6 +35,7 @@ from pytest_aibench.datasets import Dataset, get
 from pytest_aibench.devices import resolve
 from pytest_aibench.quality.metrics import metric
 from pytest_aibench.training.predictor import predict
+from tests.components.batches import together_and_alone
 from tests.resuming import goes_on_exactly
 
 CPU = resolve("cpu")[0]
@@ -270,8 +271,8 @@ def test_networks_come_to_keep_pictures() -> None:
 
 def test_answers_do_not_depend_on_their_batch() -> None:
     predictor = LabelPredictor(TASK.build(), CPU, "fp32")
-    samples = list(get(data.NAME).samples[:6])
-    together, alone = (np.stack(predict(predictor, samples, size)) for size in (6, 1))
+    answers = together_and_alone(predictor, get(data.NAME).samples[:6])
+    together, alone = map(np.stack, answers)
     assert together.shape == (6, SIZE, SIZE)
     assert together.dtype == np.uint8
     assert (together == alone).mean() > 0.999

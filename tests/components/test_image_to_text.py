@@ -27,6 +27,7 @@ from pytest_aibench.datasets import get
 from pytest_aibench.devices import resolve
 from pytest_aibench.quality.metrics import metric
 from pytest_aibench.training import cpu_threads
+from tests.components.batches import together_and_alone
 
 DISCS = Group(number=2, size="large", colour="red", shape="disc")
 RING = Group(number=1, size="small", colour="blue", shape="ring")
@@ -150,9 +151,7 @@ def test_steps_lower_the_loss() -> None:
 def test_answers_do_not_depend_on_the_batch() -> None:
     torch.manual_seed(0)
     predictor = TASK.predictor(TASK.build(), resolve("cpu")[0], "fp32")
-    samples = list(get(NAME).samples[:5])
-    together = predictor.postprocess(predictor.infer(predictor.preprocess(samples)))
-    alone = [predictor.postprocess(predictor.infer(predictor.preprocess([s])))[0] for s in samples]
+    together, alone = together_and_alone(predictor, get(NAME).samples[:5])
     np.testing.assert_allclose(together, alone, rtol=1e-4)
     assert [each.caption for each in together] == [each.caption for each in alone]
 

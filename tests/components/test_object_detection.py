@@ -34,6 +34,7 @@ from pytest_aibench.devices import resolve
 from pytest_aibench.quality.metrics import metric
 from pytest_aibench.training import cpu_threads
 from pytest_aibench.training.predictor import predict
+from tests.components.batches import together_and_alone
 
 CPU = resolve("cpu")[0]
 SURE = 50.0
@@ -213,10 +214,9 @@ def test_steps_lower_the_loss() -> None:
 def test_answers_do_not_depend_on_the_batch() -> None:
     torch.manual_seed(0)
     detector = Detector(TASK.build(), CPU, "fp32")
-    samples = list(data.load("test").samples)
-    together, apart = predict(detector, samples, 8), predict(detector, samples, 1)
+    together, alone = together_and_alone(detector, data.load("test").samples[:8])
     assert sum(map(len, together)) > 0
-    for one, other in zip(together, apart, strict=True):
+    for one, other in zip(together, alone, strict=True):
         assert one.shape == (len(one), 6)
         np.testing.assert_allclose(one, other, atol=1e-3)
 

@@ -14,7 +14,7 @@ from benchmarks.components.spatial_transformer import data as distorted_mnist
 from benchmarks.components.spatial_transformer.model import DigitClassifier, SpatialTransformer
 from pytest_aibench import datasets
 from pytest_aibench.datasets import Dataset
-from pytest_aibench.devices import resolve
+from tests.components.batches import check_batches
 
 
 class Fixed(np.random.Generator):
@@ -131,13 +131,7 @@ def test_a_step_lowers_the_loss() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_answers_do_not_depend_on_the_batch(precision: str) -> None:
-    torch.manual_seed(0)
-    predictor = TASK.predictor(TASK.build(), resolve("cpu")[0], precision)
-    samples = list(np.random.default_rng(0).random((3, 1, 40, 40), np.float32))
-    together = predictor.postprocess(predictor.infer(predictor.preprocess(samples)))
-    for sample, answer in zip(samples, together, strict=True):
-        (alone,) = predictor.postprocess(predictor.infer(predictor.preprocess([sample])))
-        np.testing.assert_allclose(answer, alone, atol=0.02 if precision == "bf16" else 1e-5)
+    check_batches(TASK, np.random.default_rng(0).random((3, 1, 40, 40), np.float32), precision)
 
 
 @pytest.mark.usefixtures("small")

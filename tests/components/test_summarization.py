@@ -16,6 +16,7 @@ from benchmarks.components.summarization.task import TASK, Headliner, names
 from pytest_aibench.datasets import registered
 from pytest_aibench.devices import resolve
 from pytest_aibench.training import cpu_threads
+from tests.components.batches import together_and_alone
 
 CPU = resolve("cpu")[0]
 
@@ -243,13 +244,8 @@ def test_wide_beam_finds_the_likeliest_headline_of_all() -> None:
 def test_answers_do_not_depend_on_the_batch() -> None:
     torch.manual_seed(1)
     predictor = Headliner(TASK.build(), CPU, "fp32")
-    samples = list(data.load("test").samples)
-
-    def answers(batch: list[np.str_]) -> list[str]:
-        texts = [np.array(sample) for sample in batch]
-        return predictor.postprocess(predictor.infer(predictor.preprocess(texts)))
-
-    assert answers(samples) == [answer for sample in samples for answer in answers([sample])]
+    together, alone = together_and_alone(predictor, data.load("test").samples)
+    assert together == alone
 
 
 def test_steps_lower_the_loss() -> None:

@@ -17,6 +17,7 @@ from pytest_aibench.devices import resolve
 from pytest_aibench.errors import UserError
 from pytest_aibench.quality.metrics import metric
 from pytest_aibench.training import cpu_threads
+from tests.components.batches import together_and_alone
 
 CPU = resolve("cpu")[0]
 
@@ -130,13 +131,7 @@ def test_translating_stops_when_all_have_ended() -> None:
 def test_answers_do_not_depend_on_the_batch() -> None:
     torch.manual_seed(1)
     predictor = Translator(TASK.build(), CPU, "fp32")
-    samples = list(get(data.NAME).samples[:6])
-    together = predictor.postprocess(predictor.infer(predictor.preprocess(samples)))
-    alone = [
-        text
-        for sample in samples
-        for text in predictor.postprocess(predictor.infer(predictor.preprocess([sample])))
-    ]
+    together, alone = together_and_alone(predictor, get(data.NAME).samples[:6])
     assert together == alone
     assert all(isinstance(text, str) for text in together)
 
