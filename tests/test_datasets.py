@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +18,7 @@ from hypothesis.extra import numpy as hnp
 from pytest_aibench import datasets
 from pytest_aibench.datasets import Dataset, base, digits
 from pytest_aibench.errors import UserError
+from tests.lazy_files import Files, in_files, reads
 
 FINGERPRINTS = {
     "train": "d577857e7d97ab8b5304ab5ab4f2a85dff1ff844fb56ce53e8aaac9bb9cc0e97",
@@ -125,3 +130,17 @@ def test_own_data_set_is_loaded_once_a_split() -> None:
 def test_later_registration_takes_the_name() -> None:
     datasets.register("digits")(one_sample)
     assert datasets.get("digits").name == "one"
+
+
+def test_lazy_samples_count_by_their_fingerprint(tmp_path: Path) -> None:
+    arrays = np.arange(4), np.arange(4)
+    lazy = in_files(arrays[0], tmp_path / "samples")
+    data = Dataset("d", "test", lazy, arrays[1], "", "")
+    others = [
+        replace(data, samples=cast("npt.NDArray[Any]", Files(tmp_path, 4, "other files"))),
+        replace(data, references=arrays[1] + 1),
+        replace(data, samples=arrays[0]),
+    ]
+    assert len({each.fingerprint for each in (data, *others)}) == 4
+    assert replace(data, source="elsewhere").fingerprint == data.fingerprint
+    assert not reads(tmp_path / "samples")

@@ -7,13 +7,24 @@ import os
 import re
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from torch import nn
 
-from benchmarks.components import full_models, full_tasks, spatial_transformer, task
+from benchmarks.components import (
+    full_models,
+    full_tasks,
+    image_classification,
+    spatial_transformer,
+    task,
+)
 from benchmarks.components._folders import original
+from benchmarks.components._images import Normalised
+from benchmarks.components.image_classification import original as imagenet
 from benchmarks.components.spatial_transformer import original as mnist
 from pytest_aibench import datasets
 from pytest_aibench.datasets import DataAbsent, Dataset, base, mounted, mounting
@@ -131,9 +142,11 @@ def few_scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def train_on(folder: Path, pytester: pytest.Pytester) -> pytest.RunResult:
+def train_on(
+    folder: Path, pytester: pytest.Pytester, name: str = "spatial_transformer"
+) -> pytest.RunResult:
     arguments = ("--aibench-scale=full", f"--aibench-data={folder}", f"--aibench-store={folder}")
-    return run_suite(pytester, *arguments, "-ktest_training and spatial_transformer")
+    return run_suite(pytester, *arguments, f"-ktest_training and {name}")
 
 
 def test_data_that_are_not_whole_are_an_error(pytester: pytest.Pytester, few_scans: Path) -> None:
@@ -155,6 +168,49 @@ def test_a_full_training_says_so_in_its_record(
     assert run["environment"]["harness"]["scale"] == "full"
     (entry,) = run["benchmarks"]
     assert entry["provenance"]["data"].startswith("MNIST as it is")
+
+
+class Brightness(nn.Sequential):
+    """Tells bright photographs from dark ones."""
+
+    def __init__(self) -> None:
+        super().__init__(Normalised(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+
+
+@pytest.fixture
+def few_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder like ImageNet's with two classes of six photographs in each part, for two epochs."""
+    for part, shades in (("train", (20, 200)), ("val", (30, 210))):
+        for synset, shade in zip(("n01440764", "n01443537"), shades, strict=True):
+            for number in range(6):
+                path = tmp_path / imagenet.NAME / part / synset / f"{number}.JPEG"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (300 + number, 280), (shade + number,) * 3).save(path)
+    monkeypatch.setattr(base, "_LOADERS", dict(base._LOADERS))
+    counts = {"train": 12, "test": 12}
+    original(imagenet.NAME, "ImageNet")(partial(imagenet.load, classes=2, counts=counts))
+    short = replace(
+        image_classification.FULL_TASK,
+        max_epochs=2,
+        batch_size=5,
+        target=0.9,
+        cpu_threads=1,
+        build=Brightness,
+    )
+    monkeypatch.setattr(image_classification, "FULL_TASK", short)
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_training_on_photographs_in_files_goes_through(
+    pytester: pytest.Pytester, few_photographs: Path
+) -> None:
+    train_on(few_photographs, pytester, "image_classification").assert_outcomes(passed=1)
+    (path,) = stored_files(few_photographs)
+    (entry,) = json.loads(path.read_text(encoding="utf-8"))["benchmarks"]
+    assert entry["training"]["n_samples"] == 12
+    assert entry["training"]["reached_target"] is True
+    assert entry["training"]["macs_per_sample"] == 6
 
 
 def test_a_folder_that_is_not_there_is_a_usage_error(pytester: pytest.Pytester) -> None:

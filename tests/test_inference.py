@@ -446,6 +446,21 @@ def test_a_reference_is_asked_once_in_a_session() -> None:
     assert len(samples_asked(reference)) == 40
 
 
+def test_a_reference_has_no_more_samples_in_memory_than_the_load() -> None:
+    clock = FakeClock()
+    reference = Taking(clock)
+    Bench(clock).outcome(
+        Taking(clock),
+        SingleStream(),
+        {"top1": at_least("99% of fp32")},
+        references={"fp32": reference},
+        performance_samples=8,
+    )
+    assert [sorted(call) for call in sorted(reference.calls)] == np.arange(40).reshape(
+        5, 8
+    ).tolist()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

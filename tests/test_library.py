@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from pytest_aibench.datasets import Dataset
 from pytest_aibench.datasets.library import SampleLibrary
 from pytest_aibench.errors import UserError
+from tests.lazy_files import in_files, reads
 
 N_SAMPLES = 6
 
@@ -83,3 +87,11 @@ def holds(library: SampleLibrary, index: int) -> bool:
     except UserError:
         return False
     return bool((sample == [2 * index, 2 * index + 1]).all())
+
+
+def test_lazy_samples_are_made_when_they_are_loaded(tmp_path: Path) -> None:
+    data = dataset()
+    library = SampleLibrary(replace(data, samples=in_files(data.samples, tmp_path / "samples")))
+    library.load([4, 1])
+    np.testing.assert_array_equal(library.take([1, 4, 1]), data.samples[[1, 4, 1]])
+    assert reads(tmp_path / "samples") == {1: 1, 4: 1}

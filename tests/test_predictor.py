@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from pytest_aibench.devices import resolve
 from pytest_aibench.errors import UserError
+from pytest_aibench.training import tensors
 from pytest_aibench.training.predictor import (
     TensorPredictor,
     cast,
     dtype,
     macs,
     predict,
-    tensors,
 )
 
 CPU = resolve("cpu")[0]

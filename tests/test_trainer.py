@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_aibench.bounds import Estimate, Verdict, Violation, at_most
-from pytest_aibench.datasets import Dataset, base
+from pytest_aibench.datasets import Dataset, base, register
 from pytest_aibench.devices import resolve
 from pytest_aibench.errors import UserError
 from pytest_aibench.outcome import Outcome
@@ -23,9 +23,18 @@ from pytest_aibench.quality.metrics import TopK
 from pytest_aibench.training import Baseline, Task, Trainer
 from pytest_aibench.training.convergence import Reference
 from pytest_aibench.training.result import Complexity
-from pytest_aibench.training.runner import TrainingRun
+from pytest_aibench.training.runner import TrainingRun, _known_samples
 from pytest_aibench.training.trainer import train
-from tests.clouds import TASK, cross_entropy, learning, register_clouds
+from tests.clouds import (
+    N_SAMPLES,
+    TASK,
+    cross_entropy,
+    learning,
+    register_clouds,
+    two_clouds,
+    with_training_points_in_test,
+)
+from tests.lazy_files import in_files, reads
 
 CPU = resolve("cpu")[0]
 NAN = float("nan")
@@ -97,6 +106,39 @@ def test_test_samples_that_were_trained_on_are_found() -> None:
             "the first is sample 58",
         ),
     )
+
+
+@pytest.mark.parametrize("lazy", ["train", "test"])
+def test_lazy_samples_are_not_searched_for_known_ones(lazy: str, tmp_path: Path) -> None:
+    @register("leaking")
+    def load(split: str) -> Dataset:
+        data = with_training_points_in_test(split)
+        in_memory = split != lazy
+        return data if in_memory else replace(data, samples=in_files(data.samples, tmp_path / lazy))
+
+    assert list(_known_samples(replace(TASK, dataset="leaking"))) == []
+    assert not reads(tmp_path / lazy)
+
+
+@pytest.mark.parametrize(
+    ("test", "n_known"),
+    [
+        (lambda points: points, N_SAMPLES),
+        (lambda points: points.view(np.int32), 0),
+        (lambda points: points[:, np.newaxis], 0),
+    ],
+)
+def test_samples_of_another_type_or_shape_are_others(
+    test: Callable[[npt.NDArray[Any]], npt.NDArray[Any]], n_known: int
+) -> None:
+    @register("leaking")
+    def load(split: str) -> Dataset:
+        data = two_clouds("train")
+        return data if split == "train" else replace(data, samples=test(data.samples))
+
+    found = [one.evidence for one in _known_samples(replace(TASK, dataset="leaking"))]
+    assert len(found) == (n_known > 0)
+    assert all(f"{n_known} of 60 test samples" in evidence for evidence in found)
 
 
 class Frozen(nn.Linear):

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,11 @@ from pytest_aibench.errors import UserError
 
 @dataclass(frozen=True)
 class Dataset:
-    """One split of a data set, held as arrays.
+    """One split of a data set.
+
+    Samples and references are arrays, or *lazy*: sequences of arrays that are made when they are
+    asked for, like files that are read. They have a ``fingerprint``, a text that tells them from
+    others.
 
     Attributes:
         name: Name in the registry.
@@ -43,12 +47,32 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over shapes, types and bytes of samples and references."""
+        """sha256 over shapes, types and bytes of samples and references, or their fingerprints."""
         digest = hashlib.sha256()
-        for array in (self.samples, self.references):
-            digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
+        for values in (self.samples, self.references):
+            if is_lazy(values):
+                digest.update(values.fingerprint.encode())
+            else:
+                digest.update(f"{values.dtype.str}{values.shape}".encode())
+                digest.update(np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()
+
+
+class Lazy(Protocol):
+    """Samples or references that are made when they are asked for."""
+
+    fingerprint: str
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, index: int) -> Any:
+        """One of them, an array."""
+
+
+def is_lazy(values: object) -> TypeGuard[Lazy]:
+    """Whether samples or references are made when they are asked for."""
+    return hasattr(values, "fingerprint")
 
 
 Loader = Callable[[str], Dataset]

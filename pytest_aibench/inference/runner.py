@@ -148,7 +148,7 @@ class LoadGenerator:
             mode=self.mode,
             load=loaded.load,
             answers=Answers(dataset, alone.by_index),
-            references=self._references(references, dataset, max_batch),
+            references=self._references(references, library, max_batch),
             violations=tuple({violation.rule: violation for violation in violations}.values()),
             bounds=required.bounds,
             uncalibrated=required.uncalibrated,
@@ -224,7 +224,7 @@ class LoadGenerator:
             settings={"effort": self.effort.name, **asdict(search)},
             found=found,
             answers=Answers(dataset, alone.by_index),
-            references=self._references(references, dataset, max_batch),
+            references=self._references(references, library, max_batch),
             provenance=provenance or {},
             look_up=self.look_up,
             settle=self.settle,
@@ -321,33 +321,33 @@ class LoadGenerator:
             )
 
     def _references(
-        self, references: Mapping[str, Any] | None, dataset: Dataset, max_batch: int
+        self, references: Mapping[str, Any] | None, library: SampleLibrary, max_batch: int
     ) -> dict[str, Callable[[str], float]]:
         return {
-            name: self._reference(reference, dataset, max_batch)
+            name: self._reference(reference, library, max_batch)
             for name, reference in (references or {}).items()
         }
 
     def _reference(
-        self, reference: Any, dataset: Dataset, max_batch: int
+        self, reference: Any, library: SampleLibrary, max_batch: int
     ) -> Callable[[str], float]:
         """The reference's quality by metric; a model is asked only when a bound needs it."""
         if isinstance(reference, (int, float)):
             return lambda name: float(reference)
 
         def quality(name: str) -> float:
-            estimate = self._answers_of(reference, dataset, max_batch).quality(name)
+            estimate = self._answers_of(reference, library, max_batch).quality(name)
             if estimate.value is None:
                 raise UserError(f"the reference's {name} was not measured: {estimate.why_open}")
             return estimate.value
 
         return quality
 
-    def _answers_of(self, model: Any, dataset: Dataset, max_batch: int) -> Answers:
-        key = (id(model), dataset.fingerprint)
+    def _answers_of(self, model: Any, library: SampleLibrary, max_batch: int) -> Answers:
+        key = (id(model), library.dataset.fingerprint)
         if key not in self.memory:
-            with self._job(model, SampleLibrary(dataset), max_batch, _REFERENCE_TIMEOUT_S) as job:
-                answers = Answers(dataset, job.accuracy_pass().by_index)
+            with self._job(model, library, max_batch, _REFERENCE_TIMEOUT_S) as job:
+                answers = Answers(library.dataset, job.accuracy_pass().by_index)
             # The model is kept with its answers so that its id cannot come to mean another.
             self.memory[key] = (model, answers)
         return self.memory[key][1]

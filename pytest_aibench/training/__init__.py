@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pytest_aibench.training.batches import tensors
 from pytest_aibench.training.predictor import (
     TensorPredictor,
     cast,
     dtype,
     multiply_accumulates,
-    tensors,
 )
 from pytest_aibench.training.runner import Trainer
 from pytest_aibench.training.task import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from pytest_aibench.devices import Device, check_precision
 from pytest_aibench.errors import UserError
+from pytest_aibench.training.batches import Samples, in_order, tensors
 from pytest_aibench.training.task import Batch, Predictor
 
 if TYPE_CHECKING:
@@ -57,33 +59,12 @@ class TensorPredictor:
         return values.to(self._dtype) if values.is_floating_point() else values
 
 
-def tensors(values: npt.NDArray[Any], device: Device) -> Batch:
-    """Bring an array to the device: one with named fields as a dict of tensors by field.
-
-    Raises:
-        UserError: The array holds something else than numbers.
-    """
-    import torch
-
-    if values.dtype.names is not None:
-        return {name: tensors(values[name], device) for name in values.dtype.names}
-    if values.dtype.kind not in "biuf":
-        raise UserError(
-            f"a model cannot take values of type {values.dtype}: give samples, and references of "
-            "the train split, as numbers"
-        )
-    # A field lies apart in memory, in steps that torch may refuse.
-    return torch.from_numpy(np.array(values, order="C")).to(device.torch_device())
-
-
-def predict(
-    predictor: Predictor, samples: Sequence[npt.NDArray[Any]], batch_size: int
-) -> list[Any]:
-    """Answer all samples in order, ``batch_size`` at a time."""
+def predict(predictor: Predictor, samples: Samples, batch_size: int) -> list[Any]:
+    """Answer all samples in order, ``batch_size`` at a time; few lazy ones are held at once."""
     outputs: list[Any] = []
-    for first in range(0, len(samples), batch_size):
-        batch = samples[first : first + batch_size]
-        outputs += predictor.postprocess(predictor.infer(predictor.preprocess(batch)))
+    with closing(in_order(samples, batch_size)) as batches:
+        for batch in batches:
+            outputs += predictor.postprocess(predictor.infer(predictor.preprocess(batch)))
     return outputs
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from pytest_aibench import datasets
 from pytest_aibench.bounds import Bound, Estimate, Violation
+from pytest_aibench.datasets.base import is_lazy
 from pytest_aibench.devices.base import Device
 from pytest_aibench.devices.cpu import CpuDevice
 from pytest_aibench.errors import UserError
@@ -243,7 +248,7 @@ def _draw(task: Task, result: TrainingResult, device: Device, folder: Path) -> N
     test = datasets.get(task.dataset, "test")
     with cpu_threads(task.cpu_threads):
         model = task.serve(result.state_dict, device, "fp32")
-        sheet = task.pictures(test, predict(model, list(test.samples), task.batch_size))
+        sheet = task.pictures(test, predict(model, test.samples, task.batch_size))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(sheet).save(folder / f"{task.name}.png")
@@ -266,8 +271,12 @@ def _trivial_target(run: TrainingRun) -> Iterator[Violation]:
 
 
 def _known_samples(task: Task) -> Iterator[Violation]:
+    """Lazy samples are not looked at: it would take as long as an epoch to read them all."""
     train, test = (datasets.get(task.dataset, split).samples for split in ("train", "test"))
-    trained_on = {sample.tobytes() for sample in train}
+    if is_lazy(train) or is_lazy(test) or _kind(train) != _kind(test):
+        return
+    asked = {sample.tobytes() for sample in test}
+    trained_on = asked.intersection(sample.tobytes() for sample in train)
     known = [index for index, sample in enumerate(test) if sample.tobytes() in trained_on]
     if known:
         yield Violation(
@@ -275,6 +284,11 @@ def _known_samples(task: Task) -> Iterator[Violation]:
             evidence=f"data set {task.dataset!r}: {len(known)} of {len(test)} test samples are in "
             f"the train split too, the first is sample {known[0]}",
         )
+
+
+def _kind(samples: npt.NDArray[Any]) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Type and shape of each of the samples: those of another kind are others."""
+    return samples.dtype, samples.shape[1:]
 
 
 def _too_fast(run: TrainingRun) -> Iterator[Violation]:

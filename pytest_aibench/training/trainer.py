@@ -8,8 +8,9 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from pytest_aibench.devices.base import Device, check_precision
 from pytest_aibench.errors import Unsupported, UserError
 from pytest_aibench.quality.metrics import meets, metric
 from pytest_aibench.results.schema import from_json, to_json
+from pytest_aibench.training.batches import Feed, seed_streams
 from pytest_aibench.training.distributed import Alone, Group, Loss, Processes, own_seed
-from pytest_aibench.training.predictor import dtype, predict, tensors
+from pytest_aibench.training.predictor import dtype, predict
 from pytest_aibench.training.result import Epoch, TrainingResult
 from pytest_aibench.training.task import (
     Batch,
@@ -143,11 +145,11 @@ def train(
         _forget_compiled()
     with cpu_threads(task.cpu_threads), _together(task, seed, device, way.processes) as group:
         with seeded(seed, device):
-            thrown_away = _Training(task, device, most, clock, way, group)
-            thrown_away.warm_up()
-            determinism = _determinism(thrown_away, way)
+            feed = Feed(datasets.get(task.dataset, "train"), device, group)
+            begin = partial(_Training, task, feed, device, most, clock, way, group)
+            determinism = begin().warm_up()
         with seeded(seed, device):
-            training = _Training(task, device, most, clock, way, group)
+            training = begin()
             if group.rank > 0:
                 seed_streams(own_seed(seed, group.rank))
             epochs = training.run(seed, goal, most, progress, state_file)
@@ -155,7 +157,7 @@ def train(
         metric=task.metric,
         target=goal,
         seed=seed,
-        n_samples=training.n_samples,
+        n_samples=feed.n_samples,
         batch_size=task.batch_size,
         began_s=training.begin_s,
         epochs=epochs,
@@ -216,21 +218,14 @@ def _set_streams(states: dict[str, Any], device: Device) -> None:
         getattr(torch, device.kind).set_rng_state(states[device.kind], place)
 
 
-def _determinism(training: _Training, way: Way) -> dict[str, Any]:
-    """What decides whether the same seed gives the same weights, for the record.
-
-    Of compiled steps torch does not tell which operations differ from run to run.
-    """
+def _torch_settings() -> dict[str, Any]:
     import torch
 
-    facts = {
+    return {
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "threads": torch.get_num_threads(),
     }
-    if way.compiled:
-        return facts
-    return {**facts, "nondeterministic_operations": training.nondeterministic()}
 
 
 @contextmanager
@@ -259,15 +254,6 @@ def _forget_compiled() -> None:
     torch.compiler.reset()
 
 
-def seed_streams(seed: int) -> None:
-    """Seed Python, numpy and torch."""
-    import torch
-
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
 @contextmanager
 def cpu_threads(count: int | None) -> Iterator[None]:
     """Compute with so many threads, and go back to the former number on leaving; None changes none.
@@ -286,11 +272,12 @@ def cpu_threads(count: int | None) -> Iterator[None]:
 
 
 class _Training:
-    """The moving parts of one training: model, learner, data in device memory."""
+    """The moving parts of one training: model and learner."""
 
     def __init__(
         self,
         task: Task,
+        feed: Feed,
         device: Device,
         max_epochs: int,
         clock: Callable[[], float],
@@ -298,17 +285,14 @@ class _Training:
         group: Alone | Group,
     ) -> None:
         self._task = task
+        self._feed = feed
         self._way = way
         self._group = group
         self._device = device
         self._clock = clock
-        data = datasets.get(task.dataset, "train")
-        self.n_samples = len(data)
-        self._inputs = tensors(data.samples, device)
-        self._references = tensors(data.references, device)
         self._test = datasets.get(task.dataset, "test")
         self._model = task.build().to(device.torch_device())
-        steps = math.ceil(self.n_samples / task.batch_size) * max_epochs
+        steps = math.ceil(feed.n_samples / task.batch_size) * max_epochs
         self._learner = self._make_learner(steps)
         self.resumed_after: tuple[int, ...] = ()
         self.begin_s = clock()
@@ -325,24 +309,30 @@ class _Training:
 
         return self._group.spread(torch.compile(loss) if self._way.compiled else loss, model)
 
-    def warm_up(self) -> None:
-        size = self._task.batch_size
-        self._step_on(min(size, self.n_samples))
-        rest = self.n_samples % size
-        if self._way.compiled and rest:
-            self._step_on(rest)  # torch compiles again for another size
-        self._device.synchronize()
+    def warm_up(self) -> dict[str, Any]:
+        """Take a step; what decides whether the same seed gives the same weights, for the record.
 
-    def nondeterministic(self) -> list[str]:
-        """Operations of a step that torch knows to differ from run to run on this device."""
-        with _warned_of() as names:
-            self._step_on(min(self._task.batch_size, self.n_samples))
-        return names
+        Of compiled steps torch does not tell which operations differ from run to run.
+        """
+        n, size = self._feed.n_samples, self._task.batch_size
+        self._step_on(min(size, n))
+        if self._way.compiled and n % size:
+            self._step_on(n % size)  # torch compiles again for another size
+        self._device.synchronize()
+        facts = _torch_settings()
+        if not self._way.compiled:
+            with _warned_of() as names:
+                self._step_on(min(size, n))
+            facts["nondeterministic_operations"] = names
+        return facts
 
     def _step_on(self, n_samples: int) -> None:
         import torch
 
-        self._step(torch.arange(n_samples, device=self._device.torch_device()))
+        order = torch.arange(n_samples, device=self._device.torch_device())
+        with closing(self._feed.batches(order, n_samples)) as batches:
+            for _, inputs, references in batches:
+                self._step(inputs, references)
 
     def run(
         self,
@@ -430,16 +420,15 @@ class _Training:
         self._model.train()
         place = self._device.torch_device()
         total = torch.zeros((), device=place)
-        order = self._group.same(torch.randperm(self.n_samples).to(place))
-        for batch in torch.split(order, self._task.batch_size):
-            total += self._step(batch) * len(batch)
+        order = self._group.same(torch.randperm(self._feed.n_samples).to(place))
+        with closing(self._feed.batches(order, self._task.batch_size)) as batches:
+            for size, inputs, references in batches:
+                total += self._step(inputs, references) * size
         for buffer in self._model.buffers():
             self._group.same(buffer)
-        return self._group.mean(total).item() / self.n_samples
+        return self._group.mean(total).item() / self._feed.n_samples
 
-    def _step(self, batch: Tensor) -> Tensor:
-        samples = self._group.share(batch)
-        inputs, references = _take(self._inputs, samples), _take(self._references, samples)
+    def _step(self, inputs: Batch, references: Batch) -> Tensor:
         with self._autocast():
             return self._learner.step(inputs, references)
 
@@ -455,15 +444,9 @@ class _Training:
         if not math.isfinite(loss):
             return Estimate(value=None, by_value=True, why_open=f"the training loss is {loss}")
         predictor = self._task.predictor(self._model, self._device, "fp32")
-        outputs = predict(predictor, list(self._test.samples), self._task.batch_size)
+        outputs = predict(predictor, self._test.samples, self._task.batch_size)
         quality = metric(self._task.metric)
         return quality.estimate(quality.scores(outputs, self._test.references))
-
-
-def _take(batch: Batch, samples: Tensor) -> Batch:
-    if isinstance(batch, dict):
-        return {name: values[samples] for name, values in batch.items()}
-    return batch[samples]
 
 
 def _line(task: Task, seed: int, target: float, epoch: str, quality: Estimate) -> str:
