@@ -456,9 +456,8 @@ def test_a_reference_has_no_more_samples_in_memory_than_the_load() -> None:
         references={"fp32": reference},
         performance_samples=8,
     )
-    assert [sorted(call) for call in sorted(reference.calls)] == np.arange(40).reshape(
-        5, 8
-    ).tolist()
+    assert {len(call) for call in reference.calls} == {8}
+    assert sorted(samples_asked(reference)) == list(range(40))
 
 
 @pytest.mark.parametrize(
