@@ -148,6 +148,10 @@ def test_label_maps(name: str, value: float) -> None:
     assert figure(name, list(GIVEN), WANTED) == pytest.approx(value)
 
 
+def test_pixels_without_a_class_do_not_count() -> None:
+    assert figure("pixel_accuracy", [np.array([0, 1, 0])], np.array([[0, 0, -1]])) == 0.5
+
+
 def test_own_score_of_a_label_map_is_of_its_own_classes() -> None:
     scores = metric("mean_iou").scores(list(GIVEN), WANTED)
     expected = [(2 / 3 + 1 / 2) / 2, (2 / 3 + 0 + 0) / 3]

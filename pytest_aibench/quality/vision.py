@@ -105,8 +105,8 @@ def _voxel_iou(output: Any, reference: Any) -> float:
 
 
 def _pixels(output: Any, reference: Any) -> Sequence[float]:
-    """Pixels of the right class, and all pixels."""
-    right = _like(output, reference) == reference
+    """Pixels of the right class, and all that have one: those of a number below 0 do not count."""
+    right = _like(output, reference)[reference >= 0] == reference[reference >= 0]
     return float(right.sum()), float(right.size)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -28,6 +30,7 @@ from benchmarks.components.image_to_image.palette import (
 )
 from benchmarks.components.image_to_image.photographs import photographs
 from benchmarks.components.image_to_image.pictures import pictures
+from benchmarks.components.image_to_image.pool import Pool
 from benchmarks.components.image_to_image.predictor import LabelPredictor
 from benchmarks.components.image_to_image.streets import SIZE, streets
 from benchmarks.components.image_to_image.task import TASK, untranslated
@@ -214,6 +217,37 @@ def test_translation_has_cycle_and_identity_loss_and_is_judged() -> None:
     assert translation.lost.item() == pytest.approx(10 * cycle + 5 * identity, rel=1e-5)
     judged = (source + 0.2).mean(dim=(1, 2, 3))
     assert translation.unlike.item() == pytest.approx(torch.square(1 - judged).mean().item())
+
+
+def test_pool_gives_earlier_pictures_back_in_place_of_half_of_the_new() -> None:
+    random.seed(0)
+    pool = Pool(3)
+    pictures = torch.arange(200.0).view(200, 1, 1, 1)
+    shown = [int(pool.exchanged(picture[None])) for picture in pictures]
+    assert shown[:3] == [0, 1, 2]
+    earlier = [number for place, number in enumerate(shown) if number != place]
+    assert 70 < len(earlier) < 130
+    assert all(number <= place for place, number in enumerate(shown))
+    assert len(set(earlier)) == len(earlier)
+
+
+def test_pool_goes_on_with_the_pictures_it_had() -> None:
+    pictures = torch.rand(40, 3, 2, 2)
+    pool, other = Pool(3), Pool(3)
+    pool.exchanged(pictures[:20])
+    other.load_state_dict({"kept": [picture.clone() for picture in pool.state_dict()["kept"]]})
+    shown = []
+    for one in (pool, other):
+        random.seed(0)
+        shown.append(one.exchanged(pictures[20:]))
+    assert torch.equal(*shown)
+
+
+def test_pool_without_room_gives_all_pictures_back_as_they_are() -> None:
+    state = random.getstate()
+    pictures = torch.rand(4, 3, 2, 2)
+    assert torch.equal(Pool(0).exchanged(pictures), pictures)
+    assert random.getstate() == state
 
 
 def test_learning_rate_is_constant_then_falls_to_nothing() -> None:

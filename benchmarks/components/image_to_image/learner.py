@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from benchmarks.components.image_to_image.pool import Pool
 from pytest_aibench.training import Stateful
 
 GENERATOR_LEARNING_RATE = 2e-3
@@ -24,22 +25,38 @@ IDENTITY = 0.5 * CYCLE
 class CycleLearner:
     """One step of both generators for each batch, then one of both discriminators.
 
-    After Zhu et al. (2017), without their memory of earlier pictures for the discriminators.
+    After Zhu et al. (2017).
+
+    Args:
+        model: Both generators and both discriminators.
+        steps: Number of steps to come.
+        of_generators: Their learning rate.
+        of_judges: That of discriminators.
+        remembered: How many earlier pictures of each kind discriminators may see again.
     """
 
-    def __init__(self, model: nn.Module, steps: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        steps: int,
+        *,
+        of_generators: float = GENERATOR_LEARNING_RATE,
+        of_judges: float = DISCRIMINATOR_LEARNING_RATE,
+        remembered: int = 0,
+    ) -> None:
         self._to_labels, self._to_photos, self._judge_of_labels, self._judge_of_photos = (
             model.get_submodule(name)
             for name in ("to_labels", "to_photos", "judge_of_labels", "judge_of_photos")
         )
         self._generators = nn.ModuleList([self._to_labels, self._to_photos])
         self._judges = nn.ModuleList([self._judge_of_labels, self._judge_of_photos])
-        self._of_generators = Adam(self._generators.parameters(), GENERATOR_LEARNING_RATE, BETAS)
-        self._of_judges = Adam(self._judges.parameters(), DISCRIMINATOR_LEARNING_RATE, BETAS)
+        self._of_generators = Adam(self._generators.parameters(), of_generators, BETAS)
+        self._of_judges = Adam(self._judges.parameters(), of_judges, BETAS)
         self._schedules = [
             LambdaLR(optimizer, partial(constant_then_falling, steps=steps))
             for optimizer in (self._of_generators, self._of_judges)
         ]
+        self._drawn_labels, self._drawn_photos = Pool(remembered), Pool(remembered)
 
     def step(self, photos: Tensor, labels: Tensor) -> Tensor:
         """Learn from photographs, and from pictures of other streets' labels.
@@ -57,21 +74,25 @@ class CycleLearner:
         lost = to_labels.lost + to_photos.lost
         _step(self._of_generators, lost + to_labels.unlike + to_photos.unlike)
         self._judges.requires_grad_(True)
-        judged = judgement_loss(self._judge_of_labels, labels, to_labels.drawn.detach())
-        judged = judged + judgement_loss(self._judge_of_photos, photos, to_photos.drawn.detach())
+        drawn_labels = self._drawn_labels.exchanged(to_labels.drawn.detach())
+        drawn_photos = self._drawn_photos.exchanged(to_photos.drawn.detach())
+        judged = judgement_loss(self._judge_of_labels, labels, drawn_labels)
+        judged = judged + judgement_loss(self._judge_of_photos, photos, drawn_photos)
         _step(self._of_judges, judged)
         for schedule in self._schedules:
             schedule.step()
         return lost.detach()
 
     def parts(self) -> Mapping[str, Stateful]:
-        """Optimisers and schedules."""
+        """Optimisers, schedules, and earlier pictures."""
         of_generators, of_judges = self._schedules
         return {
             "generators": self._of_generators,
             "judges": self._of_judges,
             "generators' rate": of_generators,
             "judges' rate": of_judges,
+            "drawn labels": self._drawn_labels,
+            "drawn photos": self._drawn_photos,
         }
 
 
