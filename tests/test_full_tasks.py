@@ -47,17 +47,17 @@ FULL_TASKS = full_tasks()
 OTHER_WEIGHTS = {"learning_to_rank": 2_793_951, "architecture_search": 124_075_200}
 """What is trained beside the model whose size is published: the student, the other cells."""
 
+OTHER_BASELINES = {"summarization": "first ten words"}
+"""What is trivial about news is not about docstrings."""
+
 every_full_task = pytest.mark.parametrize("full", FULL_TASKS.values(), ids=FULL_TASKS)
 
 
 @every_full_task
 def test_a_full_task_is_the_task_with_other_data(full: Task) -> None:
     small = task(full.name)
-    assert (full.component, full.title, full.baseline.name) == (
-        small.component,
-        small.title,
-        small.baseline.name,
-    )
+    assert (full.component, full.title) == (small.component, small.title)
+    assert full.baseline.name == OTHER_BASELINES.get(full.name, small.baseline.name)
     assert metric(full.metric).better == metric(small.metric).better
     assert full.dataset != small.dataset
     assert folder_of(full.dataset) == full.dataset

@@ -118,7 +118,7 @@ class Lazy(Sequence[Any]):
         fingerprint: Tells data from others, without reading them.
     """
 
-    items: Sequence[Any]
+    items: Sequence[Any] | npt.NDArray[Any]
     read: Callable[[Any], npt.NDArray[Any]]
     fingerprint: str
 
@@ -132,7 +132,9 @@ class Lazy(Sequence[Any]):
 
 
 def lazy(
-    items: Sequence[Any], read: Callable[[Any], npt.NDArray[Any]], fingerprint: str
+    items: Sequence[Any] | npt.NDArray[Any],
+    read: Callable[[Any], npt.NDArray[Any]],
+    fingerprint: str,
 ) -> npt.NDArray[Any]:
     """Samples of a data set that are made when they are asked for, see `Lazy`."""
     return cast("npt.NDArray[Any]", Lazy(items, read, fingerprint))

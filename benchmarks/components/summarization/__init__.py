@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.components.summarization.full import FULL
+from benchmarks.components.summarization.full import FULL, FULL_TASK
 from benchmarks.components.summarization.task import TASK
 
-__all__ = ["FULL", "TASK"]
+__all__ = ["FULL", "FULL_TASK", "TASK"]

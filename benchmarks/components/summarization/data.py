@@ -6,7 +6,7 @@ import ast
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from itertools import takewhile
@@ -151,7 +151,7 @@ def vocabulary() -> Vocabulary:
 
 def encode(texts: Sequence[str]) -> npt.NDArray[np.int64]:
     """Ids of texts' words, shape (n, 40)."""
-    return _filled((_ids(words, words) for words in map(str.split, texts)), TEXT_LENGTH)
+    return filled((_ids(words, words) for words in map(str.split, texts)), TEXT_LENGTH)
 
 
 def decode(ids: Sequence[int], text: str) -> str:
@@ -172,12 +172,22 @@ def _encode_headlines(pairs: Sequence[Pair]) -> npt.NDArray[np.int64]:
             for word in pair.headline.split()
         ]
         rows.append([*_ids(headline, text), END])
-    return _filled(rows, HEADLINE_LENGTH)
+    return filled(rows, HEADLINE_LENGTH)
 
 
 def _ids(words: Sequence[str], text: Sequence[str]) -> list[int]:
     known = _numbers()
-    copied = {word: len(known) + place for place, word in reversed(list(enumerate(text)))}
+    return numbered(words, text, known, len(known))
+
+
+def numbered(
+    words: Iterable[str], text: Sequence[str], known: Mapping[str, int], first: int
+) -> list[int]:
+    """Ids of words: a word that is not known has ``first`` and its first place in the text.
+
+    It is unknown where it is not in the text either.
+    """
+    copied = {word: first + place for place, word in reversed(list(enumerate(text)))}
     return [known.get(word, copied.get(word, UNKNOWN)) for word in words]
 
 
@@ -186,7 +196,8 @@ def _common(texts: Iterable[str]) -> set[str]:
     return {word for word, count in counts.items() if count >= _RARE}
 
 
-def _filled(rows: Iterable[list[int]], length: int) -> npt.NDArray[np.int64]:
+def filled(rows: Iterable[list[int]], length: int) -> npt.NDArray[np.int64]:
+    """Rows brought to one length, cut or filled with `PAD`."""
     return np.array([(row + [PAD] * length)[:length] for row in rows], dtype=np.int64)
 
 

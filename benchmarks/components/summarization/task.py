@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,27 +57,45 @@ class Texts(NamedTuple):
 class Headliner:
     """Makes ids of texts, writes headlines, and makes texts again.
 
+    Args:
+        model: A `Summarizer`.
+        device: Where it is to run.
+        precision: Of its weights.
+        encode: Makes ids of texts, (n, words of a text).
+        decode: Makes a headline of ids and the text they are of.
+        length: Words of a headline at most, with its end.
+
     Raises:
         UserError: The device does not support the precision.
     """
 
-    def __init__(self, model: nn.Module, device: Device, precision: str) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        device: Device,
+        precision: str,
+        *,
+        encode: Callable[[Sequence[str]], npt.NDArray[np.int64]] = encode,
+        decode: Callable[[Sequence[int], str], str] = decode,
+        length: int = HEADLINE_LENGTH,
+    ) -> None:
         self._model: Any = cast(model, device, precision).eval()
         self._device = device.torch_device()
+        self._encode, self._decode, self._length = encode, decode, length
 
     def preprocess(self, samples: Sequence[npt.NDArray[np.str_]]) -> Texts:
-        """Ids of shape (n, 40), beside the words that they may be copied from."""
+        """Ids of texts, beside the words that they may be copied from."""
         words = list(map(str, samples))
-        return Texts(words, torch.from_numpy(encode(words)).to(self._device))
+        return Texts(words, torch.from_numpy(self._encode(words)).to(self._device))
 
     def infer(self, inputs: Texts) -> Texts:
-        """Ids of headlines, shape (n, 13), beside the same words."""
+        """Ids of headlines, shape (n, length), beside the same words."""
         with torch.inference_mode():
-            return Texts(inputs.words, self._model.summarize(inputs.ids, HEADLINE_LENGTH))
+            return Texts(inputs.words, self._model.summarize(inputs.ids, self._length))
 
     def postprocess(self, raw: Texts) -> list[str]:
         """One headline for each sample."""
-        return list(map(decode, raw.ids.tolist(), raw.words))
+        return list(map(self._decode, raw.ids.tolist(), raw.words))
 
 
 def names(train: Dataset, test: Dataset) -> Sequence[str]:
