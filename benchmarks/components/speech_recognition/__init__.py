@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.components.speech_recognition.full import FULL
+from benchmarks.components.speech_recognition.full import FULL, FULL_TASK
 from benchmarks.components.speech_recognition.task import TASK
 
-__all__ = ["FULL", "TASK"]
+__all__ = ["FULL", "FULL_TASK", "TASK"]

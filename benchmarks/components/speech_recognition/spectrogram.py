@@ -37,10 +37,10 @@ def spectrograms(speech: Tensor) -> Tensor:
     return ((loudness - mean[:, None, None]) / deviation[:, None, None]).unsqueeze(1)
 
 
-def frames(speech: Tensor) -> Tensor:
+def frames(speech: Tensor, hop: int = HOP) -> Tensor:
     """Frames of each utterance (n,), without those of the zeros that fill up its samples."""
     place = torch.arange(1, speech.shape[1] + 1, device=speech.device)
-    return -(-((speech != 0) * place).amax(dim=1) // HOP)
+    return -(-((speech != 0) * place).amax(dim=1) // hop)
 
 
 @cache
