@@ -69,7 +69,9 @@ def test_a_training_on_files_is_that_on_data_in_memory(
     def load(split: str) -> Dataset:
         data = two_clouds(split)
         parts = [name for name in lazy if split == "train" or name == "samples"]
-        changed = {name: in_files(getattr(data, name), tmp_path / split / name) for name in parts}
+        changed: dict[str, Any] = {
+            name: in_files(getattr(data, name), tmp_path / split / name) for name in parts
+        }
         return replace(data, **changed)
 
     task = learning(augment=noisy)
@@ -223,7 +225,8 @@ class Jittering:
         return len(self.points)
 
     def __getitem__(self, index: int) -> npt.NDArray[np.float32]:
-        return self.points[index] + np.float32(random.random())
+        jittered: npt.NDArray[np.float32] = self.points[index] + np.float32(random.random())
+        return jittered
 
 
 def test_few_batches_are_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,17 +9,18 @@ import torch
 
 from pytest_aibench.devices import resolve
 from pytest_aibench.training import Predictor, Task
+from pytest_aibench.training.batches import Samples
 from pytest_aibench.training.predictor import predict
 
 _ROUNDING = {"fp32": 1e-5, "bf16": 0.02}
 
 
-def together_and_alone(predictor: Predictor, samples: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+def together_and_alone(predictor: Predictor, samples: Samples) -> tuple[list[Any], list[Any]]:
     """The answers to all samples in one batch, and to each by itself."""
     return predict(predictor, samples, len(samples)), predict(predictor, samples, 1)
 
 
-def check_batches(task: Task, samples: Sequence[Any], precision: str = "fp32") -> list[Any]:
+def check_batches(task: Task, samples: Samples, precision: str = "fp32") -> list[Any]:
     """Have a task's untrained model answer both ways, and return the answers in one batch."""
     torch.manual_seed(0)
     predictor = task.predictor(task.build(), resolve("cpu")[0], precision)
