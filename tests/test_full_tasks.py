@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._dynamo  # Pytester forgets what its projects import, and this only goes once.
 from PIL import Image
 from torch import nn
 
