@@ -195,6 +195,10 @@ def test_points_of_one_batch_size_are_taken_together(tmp_path: Path) -> None:
         ({"Benchmark": "clouds", "BS": 256}, "KeyError('Epochs to converge')"),
         ({**POINT, "BS": "many"}, "ValueError(\"could not convert string to float: 'many'\")"),
         ({**POINT, "Epochs to converge": [0]}, "ValueError('a training takes more than 0 epochs')"),
+        (
+            {**POINT, "Epochs to converge": [math.nan]},
+            "ValueError('a training takes more than nan epochs')",
+        ),
     ],
 )
 def test_a_file_that_is_none_is_refused(tmp_path: Path, point: Any, problem: str) -> None:
@@ -215,9 +219,19 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_with_too_few_trainings_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("epochs", "problem"),
+    [
+        ([1, 2, 3], "3 trainings are too few for a reference: run at least 4"),
+        (
+            [1, 2, 3, None, None],
+            "more than 1 of the trainings at batch size 256 did not converge",
+        ),
+    ],
+)
+def test_a_file_without_enough_trainings_is_refused(
+    tmp_path: Path, epochs: list[int | None], problem: str
+) -> None:
     with pytest.raises(UserError) as error:
-        read(tmp_path, {**POINT, "Epochs to converge": [1, 2, 3]})
-    assert str(error.value) == (
-        f"{tmp_path / 'rcp.json'}: clouds: 3 trainings are too few for a reference: run at least 4"
-    )
+        read(tmp_path, {**POINT, "Epochs to converge": epochs})
+    assert str(error.value) == f"{tmp_path / 'rcp.json'}: clouds: {problem}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,7 +49,9 @@ RANK = os.environ["RANK"]
 
 def trained(trainer, task):
     run = trainer.run(task)
-    torch.save(run.result.by_seed[0].state_dict, f"{task}-{RANK}.pt")
+    (result,) = run.result.by_seed
+    torch.save(result.state_dict, f"{task}-{RANK}.pt")
+    torch.save([epoch.loss for epoch in result.epochs], f"{task}-losses-{RANK}.pt")
     run.require(top1=at_least(task.target))
 
 
@@ -163,6 +166,25 @@ def test_the_first_failure_is_the_cause_of_all() -> None:
         with pytest.raises(UserError) as error:
             other._blame(RuntimeError("closed by peer"))
         assert str(error.value) == "process 1 failed: ValueError: a"
+
+
+def test_who_fails_in_a_training_leaves_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Processes, "_meet", lambda processes, name: None)
+    monkeypatch.setattr(Processes, "_connect", lambda processes, backend: None)
+    first, second = of_one_launch(2)
+    with pytest.raises(ZeroDivisionError), first.joined("x", CPU):
+        raise ZeroDivisionError("no")
+    with pytest.raises(UserError) as error, second.joined("x", CPU):
+        raise RuntimeError("closed by peer")
+    assert str(error.value) == "process 0 failed: ZeroDivisionError: no"
+
+
+def test_who_does_not_come_is_not_waited_for_without_end() -> None:
+    first, _ = of_one_launch(2)
+    first._store.set_timeout(timedelta(milliseconds=10))
+    with pytest.raises(UserError) as error, first.joined("x", CPU):
+        pass
+    assert str(error.value) == "not all of 2 processes came to train x within 3600 s"
 
 
 def test_other_devices_than_cpu_and_cuda_are_refused() -> None:
@@ -296,6 +318,8 @@ def test_two_processes_train_as_one(
     alone = train(replace(TASK, batch_size=17), CPU, seed=0)
     assert trained["quality_trace"] == alone.entry().quality_trace
     torch.testing.assert_close(saved("odd-0"), alone.state_dict)
+    losses = [epoch.loss for epoch in alone.epochs]
+    assert saved("odd-losses-0") == saved("odd-losses-1") == pytest.approx(losses, rel=1e-5)
     for task in ("odd", "noisy"):
         torch.testing.assert_close(saved(f"{task}-0"), saved(f"{task}-1"), rtol=0, atol=0)
     (noise, number), (other_noise, other_number) = saved("noise-0"), saved("noise-1")

@@ -213,12 +213,19 @@ def test_a_model_that_always_answers_alike_is_compared_sample_by_sample(
     assert verdict(judged(store, with_answers(right, 30))) == (change, reason)
 
 
-def with_scores(scores: npt.NDArray[np.float64], number: int, figure: float | None = None) -> Run:
+def with_scores(
+    scores: npt.NDArray[np.float64],
+    number: int,
+    figure: float | None = None,
+    better: str = "higher",
+) -> Run:
     """A run whose model's answers have these scores; the figure is their mean, or another."""
     run = with_answers(400, number)
     (entry,) = run.benchmarks
     text = base64.b64encode(scores.astype("<f4").tobytes()).decode()
-    iou = Metric(value=figure or float(scores.mean()), n=400, better="higher")
+    iou = Metric(value=figure or float(scores.mean()), n=len(scores), better=better)
+    assert entry.dataset is not None
+    entry = replace(entry, dataset=replace(entry.dataset, n_samples=len(scores)))
     return replace(
         run,
         benchmarks=[
@@ -244,6 +251,20 @@ def test_scores_that_are_not_right_or_wrong_are_compared_sample_by_sample(
     for number in range(3):
         write_run(store, with_scores(SCORES, number))
     assert verdict(judged(store, with_scores(now, 30))) == (change, reason)
+
+
+def test_higher_scores_are_worse_where_less_is_better(store: LocalStore) -> None:
+    for number in range(3):
+        write_run(store, with_scores(SCORES, number, better="lower"))
+    report = judged(store, with_scores(SCORES + 0.01, 30, better="lower"))
+    assert verdict(report)[0] is Change.REGRESSED
+
+
+def test_scores_of_fewer_samples_are_not_paired(store: LocalStore) -> None:
+    for number in range(3):
+        write_run(store, with_scores(SCORES, number))
+    _, reason = verdict(judged(store, with_scores(SCORES[:399], 30)))
+    assert "scores changed" not in reason
 
 
 def test_a_figure_that_is_no_mean_is_not_compared_sample_by_sample(store: LocalStore) -> None:

@@ -137,6 +137,11 @@ def test_every_seed_of_every_benchmark_has_a_log_of_its_own() -> None:
         (entry(violations=[Violation(rule="finite", evidence="nan")]), "invalid: {}: finite: nan"),
         (entry(replace(FIRST, train_seconds_trace=[])), "recorded without its epochs' times: {}"),
         (entry(replace(FIRST, duration_s=None)), "recorded without its epochs' times: {}"),
+        (entry(replace(FIRST, duration_s=1e300)), "recorded without its epochs' times: {}"),
+        (
+            entry(replace(FIRST, train_seconds_trace=[4.0, -1.0])),
+            "recorded without its epochs' times: {}",
+        ),
         (replace(entry(), training=None), "no training: {}"),
     ],
 )
@@ -186,8 +191,13 @@ def test_reference_points_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_a_seed_that_was_trained_again_counts_once() -> None:
-    (point,) = points(entry(*seeds(5, 6, 7, 8)), entry(*seeds(4))).values()
-    assert point["Epochs to converge"] == [4, 6, 7, 8]
+    first = run_of(entry(*reversed(seeds(5, 6, 7, 8))))
+    again = replace(run_of(entry(*seeds(4))), started_at="2026-03-02T00:00:00+00:00")
+    for runs in ([first, again], [again, first]):
+        (text,) = exporter("rcp")(runs).files.values()
+        (point,) = json.loads(text).values()
+        assert point["Epochs to converge"] == [4, 6, 7, 8]
+        assert point["When"] == again.started_at
 
 
 @pytest.mark.parametrize(

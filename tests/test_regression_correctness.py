@@ -54,7 +54,7 @@ def test_scores_as_the_record_keeps_them(scores: list[float]) -> None:
     assert sample_scores(text, len(scores)).tolist() == scores
 
 
-@pytest.mark.parametrize("text", ["", "AAA", "AAAA", "?"])
+@pytest.mark.parametrize("text", ["", "AAA", "AAAA", "?", "A" * 52])  # the last: 39 bytes
 def test_scores_that_cannot_be_read(text: str) -> None:
     with pytest.raises(UserError) as error:
         sample_scores(text, 9)

@@ -108,6 +108,11 @@ def test_in_the_first_epoch_there_is_nothing_to_go_on_from(file: StateFile) -> N
     assert run(task(), file).resumed_after == ()
 
 
+def test_a_training_of_one_epoch_has_no_state_to_remove(file: StateFile) -> None:
+    assert run(task(), file, target=0.0).n_epochs == 1
+    assert not file.path.exists()
+
+
 def test_an_error_leaves_the_state_as_well(file: StateFile) -> None:
     with pytest.raises(MemoryError):
         run(task(7, MemoryError()), file)

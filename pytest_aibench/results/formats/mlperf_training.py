@@ -88,8 +88,9 @@ def rcp(runs: Sequence[Run]) -> Exported:
 
 
 def _trainings(runs: Sequence[Run]) -> tuple[list[_Training], list[str]]:
-    """Every valid training, and lines on what else there is."""
-    entries = [(run, entry) for run in runs for entry in run.benchmarks]
+    """Every valid training, oldest first, and lines on what else there is."""
+    oldest_first = sorted(runs, key=lambda run: run.started_at)
+    entries = [(run, entry) for run in oldest_first for entry in run.benchmarks]
     others = [entry.id for _, entry in entries if entry.training is None]
     trained = [(run, entry, invalid_reason(run, entry)) for run, entry in entries if entry.training]
     invalid = [f"{entry.id}: {why}" for _, entry, why in trained if why]
@@ -119,7 +120,7 @@ def _point_name(result: TrainingEntry) -> str:
 
 def _point(by_seed: Mapping[int, _Training]) -> dict[str, Json]:
     """One of MLPerf's points; its target is our addition, and null a seed that missed it."""
-    last = [*by_seed.values()][-1]
+    last = max(by_seed.values(), key=lambda training: training.run.started_at)
     return {
         "Benchmark": last.result.task,
         "Creator": "pytest-aibench",
