@@ -18,6 +18,7 @@ from torch import nn
 from pytest_aibench.datasets import Dataset
 from pytest_aibench.devices import resolve
 from pytest_aibench.training import Batch, Supervised, Task, tensors
+from pytest_aibench.training.batches import seed_streams
 from pytest_aibench.training.predictor import predict
 
 (CPU,) = resolve("cpu")
@@ -67,7 +68,7 @@ def without_weights(task: Task) -> Task:
 
 def after_a_step(task: Task, data: Dataset, size: int = 2) -> nn.Module:
     """The task's model after a step on the first samples, which must have changed it."""
-    torch.manual_seed(0)
+    seed_streams(1)
     model = task.build().train()
     before = [weight.detach().clone() for weight in model.parameters()]
     loss = task.learner(model, 10).step(*next(batches(data, size)))
