@@ -208,6 +208,14 @@ def test_a_seed_that_was_trained_again_counts_once() -> None:
             entry(*seeds(5, None, 6, None)),
             "fewer than four seeds, or two missed the target: {point}",
         ),
+        (
+            entry(*seeds(5, 6, 7, 8, compiled=True)),
+            "in reduced precision, or compiled: {id} and 3 more",
+        ),
+        (
+            entry(*seeds(5, 6, 7, 8, precision="bf16")),
+            "in reduced precision, or compiled: {id} and 3 more",
+        ),
         (entry(FIRST), "recorded without task, batch size and target: {id}"),
         (replace(entry(), training=None), "no training: {id}"),
     ],

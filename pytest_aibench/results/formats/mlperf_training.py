@@ -74,9 +74,12 @@ def rcp(runs: Sequence[Run]) -> Exported:
     """Epochs to quality by task, batch size and target, as ``--aibench-rcp`` reads them.
 
     Of a seed that was trained again the last training counts: how much epochs vary is told by other
-    seeds.
+    seeds. The reference is in fp32, and not compiled.
     """
     valid, notes = _trainings(runs)
+    reduced = [training.entry.id for training in valid if not _is_plain(training)]
+    notes += left_out("in reduced precision, or compiled", reduced)
+    valid = list(filter(_is_plain, valid))
     points: dict[str, dict[int, _Training]] = {}
     for training in filter(_is_placed, valid):
         points.setdefault(_point_name(training.result), {})[training.result.seed] = training
@@ -101,6 +104,10 @@ def _trainings(runs: Sequence[Run]) -> tuple[list[_Training], list[str]]:
         if result is not None and not why
     ]
     return valid, [*left_out("invalid", invalid), *left_out("no training", others)]
+
+
+def _is_plain(training: _Training) -> bool:
+    return training.result.precision == "fp32" and not training.result.compiled
 
 
 def _is_placed(training: _Training) -> bool:
