@@ -84,7 +84,7 @@ def trained(
     source = {"component": f"AIBench Training DC-AI-{component}, something"} if component else {}
     results = [result(*one, epoch_s, reached=reached) for one in enumerate(epochs)]
     run = TrainingRun(
-        task=replace(TASK, provenance=source),
+        task=replace(TASK, name=task, provenance=source),
         result=Trainings(by_seed=tuple(results)),
         baseline=Estimate(value=0.1, n=5),
         complexity=complexity,
@@ -198,7 +198,7 @@ def test_several_processes_are_apart_from_one(printed: Print) -> None:
     store(alone, number=1)
     store(together, number=2)
     headings = [line for line in printed().splitlines() if line.startswith("cpu, ")]
-    assert headings == ["cpu, embedded", "cpu, embedded, 2 processes"]
+    assert headings == ["cpu, embedded, fp32", "cpu, embedded, fp32, 2 processes"]
 
 
 def test_compiled_trainings_are_apart(printed: Print) -> None:
@@ -207,7 +207,26 @@ def test_compiled_trainings_are_apart(printed: Print) -> None:
     store(replace(plain, training=replace(plain.training, compiled=True)), number=1)
     store(plain, number=2)
     headings = [line for line in printed().splitlines() if line.startswith("cpu, ")]
-    assert headings == ["cpu, embedded", "cpu, embedded, compiled"]
+    assert headings == ["cpu, embedded, fp32", "cpu, embedded, fp32, compiled"]
+
+
+def test_precisions_are_apart_whoever_asked_for_them(printed: Print) -> None:
+    plain = trained("own", 5)
+    assert plain.training is not None
+    store(replace(plain, precision="fp32"), number=1)
+    store(replace(plain, training=replace(plain.training, precision="bf16")), number=2)
+    headings = [line for line in printed().splitlines() if line.startswith("cpu, ")]
+    assert headings == ["cpu, embedded, bf16", "cpu, embedded, fp32"]
+
+
+def test_a_task_has_its_own_name_where_one_test_trains_it(printed: Print) -> None:
+    plain = trained("own", 5)
+    tests = [replace(plain, id=f"test_own.py::{name}[cpu]") for name in ("test_a", "test_b")]
+    store(tests[0])
+    assert json.loads(printed("--format", "json"))[0]["tasks"][0]["name"] == "own"
+    store(*tests, number=1)
+    (suite,) = json.loads(printed("--format", "json"))
+    assert [task["name"] for task in suite["tasks"]] == ["test_a", "test_b"]
 
 
 def test_records_of_the_first_schema(printed: Print, tmp_path: Path) -> None:
@@ -273,7 +292,7 @@ def test_lines_fit_100_columns(printed: Print) -> None:
 
 
 TABLES = """
-cpu, embedded
+cpu, embedded, fp32
 
 run 01JD8Z00000000000000000000, started 2026-03-01T00:00:00+00:00, commit unknown
 
@@ -346,7 +365,7 @@ AIBench's, published  C1, C9, C16            132.99 h  225.41 h      41 %
 """
 
 MARKDOWN = """
-## cpu, embedded
+## cpu, embedded, fp32
 
 run 01JD8Z00000000000000000000, started 2026-03-01T00:00:00+00:00, commit unknown
 

@@ -106,7 +106,7 @@ def _suites(index: Index, published: Mapping[str, Published]) -> list[Suite]:
         way = Way(
             hardware=hardware,
             scale=str(run.environment.harness.get("scale") or ""),
-            precision=entry.precision,
+            precision=entry.training.precision if entry.training else entry.precision,
             processes=entry.training.processes if entry.training else 1,
             compiled=entry.training is not None and entry.training.compiled,
         )

@@ -216,7 +216,10 @@ def _behaviours(
 ) -> tuple[Behaviour, ...]:
     from pytest_aibench.report.terminal import short_names
 
-    names = short_names([entry for _, entry in stored])
+    entries = [entry for _, entry in stored]
+    names = [entry.training.task if entry.training else "" for entry in entries]
+    if "" in names or len(set(names)) < len(names):
+        names = short_names(entries)
     found = [_behaviour(name, *one, published) for name, one in zip(names, stored, strict=True)]
     return tuple(sorted(found, key=lambda task: (int(task.component[1:] or 1000), task.name)))
 
