@@ -22,6 +22,8 @@ FolderLoader = TypeVar("FolderLoader", bound=Callable[..., Dataset])
 def original(name: str, title: str) -> Callable[[FolderLoader], FolderLoader]:
     """Decorate a loader, ``(folder, split) -> Dataset``, to make its data set known by name.
 
+    What it cannot read is a mistake of the user, not of the loader.
+
     Its folder has the data set's name, below the one that ``--aibench-data`` names.
 
     Args:
@@ -32,7 +34,16 @@ def original(name: str, title: str) -> Callable[[FolderLoader], FolderLoader]:
     def add(loader: FolderLoader) -> FolderLoader:
         @register(name, folder=name)
         def of_mounted(split: str) -> Dataset:
-            return loader(mounted_at(name, title), split)
+            folder = mounted_at(name, title)
+            try:
+                return loader(folder, split)
+            except UserError:
+                raise
+            except (EOFError, OSError, ValueError) as error:
+                raise UserError(
+                    f"cannot read {title} in {folder} ({type(error).__name__}: {error}): "
+                    f"put its files there again as {PAGE} describes"
+                ) from error
 
         return loader
 

@@ -9,7 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.components._folders import by_class, expect, files, fingerprint, lazy, needed
+from benchmarks.components._folders import (
+    by_class,
+    expect,
+    files,
+    fingerprint,
+    lazy,
+    needed,
+    original,
+)
+from pytest_aibench.datasets import Dataset, get
+from pytest_aibench.datasets.base import mounting
 from pytest_aibench.errors import UserError
 
 
@@ -40,6 +50,24 @@ def test_a_folder_that_is_missing(folder: Path) -> None:
         files(folder / "d", ".jpg")
     assert str(error.value) == (
         f"{folder / 'd'} is missing: put it there as docs/original-data.md describes"
+    )
+
+
+@pytest.mark.parametrize("error", [EOFError("ended"), OSError("ended"), ValueError("ended")])
+def test_what_a_loader_cannot_read_is_told_in_one_line(tmp_path: Path, error: Exception) -> None:
+    @original("films", "Films")
+    def load(folder: Path, split: str) -> Dataset:
+        raise error if split == "train" else UserError("two films are missing")
+
+    (tmp_path / "films").mkdir()
+    with mounting(tmp_path):
+        with pytest.raises(UserError) as told:
+            get("films", "train")
+        with pytest.raises(UserError, match=r"^two films are missing$"):
+            get("films", "test")
+    assert str(told.value) == (
+        f"cannot read Films in {tmp_path / 'films'} ({type(error).__name__}: ended): put its "
+        "files there again as docs/original-data.md describes"
     )
 
 

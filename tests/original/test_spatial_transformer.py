@@ -29,6 +29,14 @@ def test_scans_have_the_pixels_of_the_file(mnist: Path) -> None:
     assert data.references.tolist() == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("content", [b"", b"\0\0\x08", b"<!doctype html>", b"\0\0\x08\x03\0\0"])
+def test_what_is_no_array_is_refused(mnist: Path, content: bytes) -> None:
+    path = mnist / "train-images-idx3-ubyte"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"^{path} is no IDX file of bytes, or not all of it: "):
+        original.load(mnist, "train", counts=COUNTS)
+
+
 def test_what_is_missing_or_cut_off_is_named(mnist: Path) -> None:
     with pytest.raises(UserError, match=f"^{mnist} has 4 train scans and should have 60000: "):
         original.load(mnist, "train")

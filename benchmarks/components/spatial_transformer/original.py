@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -52,9 +53,9 @@ def _numbers(path: Path) -> npt.NDArray[np.uint8]:
     """
     packed = path.with_name(f"{path.name}.gz")
     content = gzip.decompress(packed.read_bytes()) if packed.exists() else needed(path).read_bytes()
-    begin = 4 + 4 * content[3]
-    shape = np.frombuffer(content[4:begin], ">u4").tolist()
-    if content[:3] != b"\0\0\x08" or len(content) - begin != np.prod(shape):
+    begin = 4 + 4 * int.from_bytes(content[3:4], "big")
+    shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, begin, 4)]
+    if content[:3] != b"\0\0\x08" or len(content) - begin != math.prod(shape):
         raise UserError(f"{path} is no IDX file of bytes, or not all of it: put it there again")
     numbers: npt.NDArray[np.uint8] = np.frombuffer(content, np.uint8, offset=begin).reshape(shape)
     return numbers
