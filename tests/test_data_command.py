@@ -46,15 +46,25 @@ def numbers(demo: Carrier) -> Carrier:
 def test_list(numbers: Carrier, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "list"]) == 0
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
-        "data set      carrier      size    licence    fetched",
+        "data set      carrier      size    fetched    licence",
         "------------  -----------  ------  ---------  ---------",
         "digits        none needed",
-        "more_numbers  demo 1.0     1.5 MB  CC0-1.0    no",
-        "numbers       demo 1.0     1.5 MB  CC0-1.0    no",
+        "more_numbers  demo 1.0     1.5 MB  no         CC0-1.0",
+        "numbers       demo 1.0     1.5 MB  no         CC0-1.0",
     ]
     numbers.fetch()
     assert main(["data", "list"]) == 0
-    assert capsys.readouterr().out.count("CC0-1.0    yes") == 2
+    assert capsys.readouterr().out.count("yes        CC0-1.0") == 2
+
+
+def test_long_licences_are_wrapped(demo: Carrier, capsys: pytest.CaptureFixture[str]) -> None:
+    free = replace(demo, licence="CC0-1.0 for what is read, whatever the rest of it may have")
+    register("free", carriers=(free,))(digits.load)
+    assert main(["data", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[3:] == [
+        "free        demo 1.0     1.5 MB  no         CC0-1.0 for what is read,",
+        "                                            whatever the rest of it may have",
+    ]
 
 
 def test_list_names_folders(capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,8 +72,21 @@ def test_list_names_folders(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "list"]) == 0
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()[2:]] == [
         "digits      none needed",
-        "large       --aibench-data DIR/large",
+        "large       DIR/large",
+        "DIR: the folder with original data sets, --aibench-data DIR",
     ]
+
+
+def test_what_is_mounted_is_not_fetched(capsys: pytest.CaptureFixture[str]) -> None:
+    register("large", folder="large")(digits.load)
+    register("larger", folder="larger")(digits.load)
+    assert main(["data", "fetch", "digits", "large", "larger"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        "aibench: original data are not fetched (large, larger): put them into a folder for "
+        "--aibench-data, see docs/original-data.md\n"
+    )
 
 
 @pytest.mark.parametrize("names", [[], ["numbers"], ["numbers", "more_numbers", "digits"]])

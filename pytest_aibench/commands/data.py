@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 SUITE = "benchmarks.components"
 
+_LICENCE_WIDTH = 32
+"""So that a line has 100 columns at most."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define ``aibench data list`` and ``aibench data fetch``."""
@@ -69,8 +72,14 @@ def _import_with_parts(name: str) -> None:
 def _list(_: argparse.Namespace, known: Mapping[str, Sequence[Carrier]]) -> int:
     from tabulate import tabulate
 
+    from pytest_aibench.datasets.base import folder_of
+
     rows = [row for name, carriers in known.items() for row in _rows(name, carriers)]
-    print(tabulate(rows, ("data set", "carrier", "size", "licence", "fetched"), "simple"))
+    headers = ("data set", "carrier", "size", "fetched", "licence")
+    widths = [None, None, None, None, _LICENCE_WIDTH]
+    print(tabulate(rows, headers, "simple", disable_numparse=True, maxcolwidths=widths))
+    if any(map(folder_of, known)):
+        print("DIR: the folder with original data sets, --aibench-data DIR")
     return 0
 
 
@@ -79,14 +88,15 @@ def _rows(name: str, carriers: Sequence[Carrier]) -> Iterable[tuple[str, ...]]:
 
     if not carriers:
         folder = folder_of(name)
-        return [(name, f"--aibench-data DIR/{folder}" if folder else "none needed")]
+        return [(name, f"DIR/{folder}" if folder else "none needed", "", "", "")]
     return [
-        (name, str(one), _mb(one.size_mb), one.licence, "yes" if one.is_cached() else "no")
+        (name, str(one), _mb(one.size_mb), "yes" if one.is_cached() else "no", one.licence)
         for one in carriers
     ]
 
 
 def _fetch(parsed: argparse.Namespace, known: Mapping[str, Sequence[Carrier]]) -> int:
+    from pytest_aibench.datasets.base import folder_of
     from pytest_aibench.datasets.carriers import carriers_dir
 
     for name in parsed.names:
@@ -95,6 +105,12 @@ def _fetch(parsed: argparse.Namespace, known: Mapping[str, Sequence[Carrier]]) -
                 f"unknown data set {name!r}: use one of {', '.join(known)}, "
                 "or name the module that registers it with --from"
             )
+    mounted = [name for name in parsed.names if folder_of(name)]
+    if mounted:
+        raise UserError(
+            f"original data are not fetched ({', '.join(mounted)}): put them into a folder for "
+            "--aibench-data, see docs/original-data.md"
+        )
     wanted = dict.fromkeys(one for name in parsed.names or known for one in known[name])
     missing = [one for one in wanted if not one.is_cached()]
     if not missing:
