@@ -191,13 +191,13 @@ def test_points_of_one_batch_size_are_taken_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("point", "problem"),
     [
-        (7, "TypeError(\"'int' object is not subscriptable\")"),
-        ({"Benchmark": "clouds", "BS": 256}, "KeyError('Epochs to converge')"),
-        ({**POINT, "BS": "many"}, "ValueError(\"could not convert string to float: 'many'\")"),
-        ({**POINT, "Epochs to converge": [0]}, "ValueError('a training takes more than 0 epochs')"),
+        (7, "TypeError: 'int' object is not subscriptable"),
+        ({"Benchmark": "clouds", "BS": 256}, "KeyError: 'Epochs to converge'"),
+        ({**POINT, "BS": "many"}, "ValueError: could not convert string to float: 'many'"),
+        ({**POINT, "Epochs to converge": [0]}, "ValueError: a training takes more than 0 epochs"),
         (
             {**POINT, "Epochs to converge": [math.nan]},
-            "ValueError('a training takes more than nan epochs')",
+            "ValueError: a training takes more than nan epochs",
         ),
     ],
 )
@@ -208,6 +208,21 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, point: Any, problem: str
         f"{tmp_path / 'rcp.json'} holds no reference convergence points ({problem}): "
         "write it with `aibench export rcp`"
     )
+
+
+def test_a_file_without_points_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        read(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path / 'rcp.json'} holds no reference convergence points: "
+        "write it with `aibench export rcp`"
+    )
+
+
+def test_a_file_that_is_not_text_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "rcp.json").write_bytes(b"{\xff" + bytes(200))
+    with pytest.raises(UserError, match=r"\(UnicodeDecodeError: .{1,100}\): write it with"):
+        read_references(tmp_path / "rcp.json")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

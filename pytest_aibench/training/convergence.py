@@ -195,9 +195,13 @@ def _read_points(path: Path) -> dict[tuple[str, float, float | None], list[float
         ) from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path} holds no reference convergence points ({error!r}): "
+            f"{path} holds no reference convergence points ({type(error).__name__}: {error}): "
             "write it with `aibench export rcp`"
         ) from None
+    if not found:
+        raise UserError(
+            f"{path} holds no reference convergence points: write it with `aibench export rcp`"
+        )
     return found
 
 
