@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from textwrap import dedent
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -212,6 +213,30 @@ def test_a_training_tells_how_its_seeds_vary(
     assert f"  time_to_quality 2 s ≤ 9 s {text}  " in summary_table([timed], 200)
     narrow = summary_table([timed], 20).splitlines()[2:]
     assert [cells(line).split(" | ")[-1] for line in narrow][1:] == ["≤ 9 s", text]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"processes": 2}, "(2 processes)"),
+        ({"compiled": True}, "(compiled)"),
+        ({"resumed_after": [2]}, "(resumed after epoch 2)"),
+        ({"processes": 4, "compiled": True}, "(4 processes) (compiled)"),
+        ({"resumed_after": [2, 5]}, "(resumed after epoch 2, 5)"),
+    ],
+)
+def test_a_training_tells_what_its_times_depend_on(changes: dict[str, Any], text: str) -> None:
+    entry = training("top1", 0.1)
+    assert entry.training is not None
+    told = replace(entry, training=replace(entry.training, **changes))
+    assert f"  {text}  " in summary_table([told], 200)
+    assert "(trivial 0.1)  -  " in summary_table([entry], 200)
+
+
+def test_a_training_held_against_a_reference_tells_its_factor() -> None:
+    factor = {"convergence_factor": Metric(value=1.23456, better="lower", n=5)}
+    entry = replace(training("top1", 0.1), metrics=factor)
+    assert "  (convergence factor 1.235)  " in summary_table([entry], 200)
 
 
 def test_one_seed_is_not_mentioned() -> None:

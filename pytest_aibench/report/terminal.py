@@ -25,7 +25,7 @@ def summary_table(entries: Sequence[BenchmarkEntry], width: int) -> str:
     Quality is the check of a share, a score or decibels, speed the one with another unit; of
     several the worst is shown.
     Beside the quality of a training stands that of the trivial answer, beside its speed how much
-    its seeds vary.
+    its seeds vary and what else its times depend on.
     Where one line per benchmark is wider than ``width``, cells break into lines; the result is
     made for 80 columns and more.
     """
@@ -133,7 +133,7 @@ def _cells(entry: BenchmarkEntry, gap: str) -> list[str]:
         gap.join((_figure(quality), quality.bound, *_trivial(entry, quality)))
         if quality
         else _NOTHING,
-        gap.join((*_speed(speed), *_seeds(entry))) or _NOTHING,
+        gap.join((*_speed(speed), *_seeds(entry), *_circumstances(entry))) or _NOTHING,
         entry.verdict,
     ]
 
@@ -178,6 +178,21 @@ def _seeds(entry: BenchmarkEntry) -> list[str]:
         return [f"({len(trainings)} seeds, {missed} missed the target)"]
     percent = float(f"{100 * cv.value:.2g}")
     return [f"({len(trainings)} seeds, CV {percent:g} %)"]
+
+
+def _circumstances(entry: BenchmarkEntry) -> Iterator[str]:
+    """What sets a training apart from one that a single process runs as torch does, in one go."""
+    training, factor = entry.training, entry.metrics.get("convergence_factor")
+    if training is None:
+        return
+    if training.processes > 1:
+        yield f"({training.processes} processes)"
+    if training.compiled:
+        yield "(compiled)"
+    if training.resumed_after:
+        yield f"(resumed after epoch {', '.join(map(str, training.resumed_after))})"
+    if factor is not None and factor.value is not None:
+        yield f"(convergence factor {factor.value:.4g})"
 
 
 def _check_row(check: Check) -> list[str]:
