@@ -220,9 +220,8 @@ def test_a_training_tells_how_its_seeds_vary(
     [
         ({"processes": 2}, "(2 processes)"),
         ({"compiled": True}, "(compiled)"),
-        ({"resumed_after": [2]}, "(resumed after epoch 2)"),
+        ({"resumed_after": [2, 5]}, "(resumed)"),
         ({"processes": 4, "compiled": True}, "(4 processes) (compiled)"),
-        ({"resumed_after": [2, 5]}, "(resumed after epoch 2, 5)"),
     ],
 )
 def test_a_training_tells_what_its_times_depend_on(changes: dict[str, Any], text: str) -> None:
@@ -231,6 +230,13 @@ def test_a_training_tells_what_its_times_depend_on(changes: dict[str, Any], text
     told = replace(entry, training=replace(entry.training, **changes))
     assert f"  {text}  " in summary_table([told], 200)
     assert "(trivial 0.1)  -  " in summary_table([entry], 200)
+
+
+def test_a_training_that_was_resumed_on_another_seed_tells_so() -> None:
+    entry = on_seeds(0.1, True, True)
+    (other,) = entry.other_seeds
+    resumed = replace(entry, other_seeds=[replace(other, resumed_after=[3])])
+    assert "  (2 seeds, CV 10 %) (resumed)  " in summary_table([resumed], 200)
 
 
 def test_a_training_held_against_a_reference_tells_its_factor() -> None:

@@ -189,8 +189,8 @@ def _circumstances(entry: BenchmarkEntry) -> Iterator[str]:
         yield f"({training.processes} processes)"
     if training.compiled:
         yield "(compiled)"
-    if training.resumed_after:
-        yield f"(resumed after epoch {', '.join(map(str, training.resumed_after))})"
+    if any(one.resumed_after for one in (training, *entry.other_seeds)):
+        yield "(resumed)"
     if factor is not None and factor.value is not None:
         yield f"(convergence factor {factor.value:.4g})"
 
