@@ -121,7 +121,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
         return (yield)
     finally:
         if _is_benchmark(item):
-            session_of(item.config).end(item)
+            session_of(item.config).end()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -49,7 +49,6 @@ WAIT_FOR_DEVICE_S = 3600.0
 """Another benchmark's training may hold the device for long."""
 
 _RECORDS = pytest.StashKey[ItemRecords]()
-_HELD = pytest.StashKey[ExitStack]()
 _PROGRESS = pytest.StashKey[Progress]()
 
 
@@ -62,6 +61,7 @@ class BenchmarkSession:
         self._launch = settings.launch
         self._rootdir = rootdir
         self._say = _ignore if settings.launch.follows else say
+        self._held = ExitStack()
         self._memory: ReferenceMemory = {}
         self._state_before: dict[str, Any] | None = None
         self._canaries: dict[str, Metric] = {}
@@ -194,7 +194,8 @@ class BenchmarkSession:
             self.gatekeeper.check_source()
 
     def close(self) -> None:
-        """Let go of the history, and of the other processes."""
+        """Let go of the history, the other processes, and what an interrupted benchmark held."""
+        self._held.close()
         if self.gatekeeper is not None:
             self.gatekeeper.close()
         if self._processes is not None:
@@ -247,7 +248,7 @@ class BenchmarkSession:
             pytest.skip("only the first process of torchrun runs this: it is no training")
         watch = Watch(device)
         item.stash[_RECORDS] = ItemRecords(item, watch, self._settings.inconclusive)
-        held = item.stash[_HELD] = ExitStack()
+        held = self._held
         held.enter_context(announcing(self._say))
         held.enter_context(mounting(self._settings.data))
         if not (self._launch.follows and device.kind == "cpu"):
@@ -261,10 +262,9 @@ class BenchmarkSession:
         held.enter_context(watch.on())
         device.reset_peak_memory()
 
-    def end(self, item: pytest.Item) -> None:
-        """Let others have the item's device."""
-        if _HELD in item.stash:
-            item.stash[_HELD].close()
+    def end(self) -> None:
+        """Let others have the device that `begin` took."""
+        self._held.close()
 
     def load_generator(self, item: pytest.Item, device: Device) -> LoadGenerator:
         """What the ``loadgen`` fixture gives."""

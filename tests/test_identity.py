@@ -12,6 +12,7 @@ from pytest_aibench.commands.environment import SETUP
 from pytest_aibench.results.identity import (
     DEFAULT_VARY,
     SeriesKey,
+    benchmark_id,
     confounders,
     factors,
     hardware_class,
@@ -136,6 +137,11 @@ def test_the_number_of_the_device_is_no_part_of_the_series(
 ) -> None:
     one = entry(node, device=replace(gpu(), id=device))
     assert only_key(run(one)).benchmark == expected
+
+
+def test_a_kind_is_taken_as_it_stands() -> None:
+    one = entry("b.py::t[odd:0]", device=replace(gpu(), id="odd:0", kind="\\1"))
+    assert benchmark_id(one) == "b.py::t[\\1]"
 
 
 def test_another_gpu_of_the_same_class_is_the_same_series() -> None:

@@ -106,8 +106,9 @@ def benchmark_id(entry: BenchmarkEntry) -> str:
     if device is None:
         return entry.id
     function, bracket, parameters = entry.id.partition("[")
-    named = re.escape(device.id)
-    return function + bracket + re.sub(rf"(?<![\w:]){named}(?![\w:])", device.kind, parameters)
+    named, kind = re.escape(device.id), device.kind
+    known = re.sub(rf"(?<![\w:]){named}(?![\w:])", lambda _: kind, parameters)
+    return function + bracket + known
 
 
 def hardware_class(environment: Environment, device: DeviceEntry | None) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pytest_aibench.datasets import mounted
 from tests.records import stored_files
 
 BENCHMARK = """
@@ -111,7 +112,9 @@ def test_interrupting_a_fixture(project: pytest.Pytester) -> None:
             pass
         """
     )
-    project.runpytest("-p", "no:terminalreporter", no_reraise_ctrlc=True)
+    options = ("-p", "no:terminalreporter", "--aibench-data=.")
+    project.runpytest(*options, no_reraise_ctrlc=True)
+    assert mounted() is None, "what the benchmark held is let go"
     assert [entry["verdict"] for entry in record(project)["benchmarks"]] == ["interrupted"]
 
 
