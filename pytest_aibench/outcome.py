@@ -20,10 +20,20 @@ class Required:
     Attributes:
         bounds: Bounds by figure.
         uncalibrated: Figures whose bound should have been found in a file, and why it was not.
+
+    Raises:
+        UserError: What stands for a bound is none.
     """
 
     bounds: Mapping[str, Bound]
     uncalibrated: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, bound in self.bounds.items():
+            if not isinstance(bound, Bound):
+                raise UserError(
+                    f"{name}={bound!r} is no bound: write at_least({bound!r}) or at_most({bound!r})"
+                )
 
     def __or__(self, more: Required) -> Required:
         """Both; of two bounds on a figure the later one."""

@@ -340,8 +340,9 @@ class BenchmarkSession:
         return collect(self._rootdir, self._settings.harness(), {})
 
     def _look_up(self, item: pytest.Item, bounds: Mapping[str, Bound]) -> Required:
+        required = Required(bounds)
         if not any(bound.calibrated for bound in bounds.values()):
-            return Required(bounds)
+            return required
         return self._bounds_of(item).look_up(bounds)
 
     def _bounds_of(self, item: pytest.Item) -> BenchmarkBounds:

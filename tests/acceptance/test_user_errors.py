@@ -210,6 +210,14 @@ def test_the_dataset_fixture(project: pytest.Pytester, mark: str, message: str) 
             "top1: the bound '15 ms' has the wrong unit: write it like '0.97'",
         ),
         (
+            "run(right, dataset, ONE_BY_ONE).require(top1=0.97)",
+            "top1=0.97 is no bound: write at_least(0.97) or at_most(0.97)",
+        ),
+        (
+            "run(right, dataset, ONE_BY_ONE, bounds={'p99': '5 ms'})",
+            "p99='5 ms' is no bound: write at_least('5 ms') or at_most('5 ms')",
+        ),
+        (
             "run(right, dataset, ONE_BY_ONE).require(speed=at_least(1))",
             "this benchmark has no figure 'speed': use one of p50 … p999, mean, throughput, ",
         ),
