@@ -284,13 +284,14 @@ def record(folder: Path) -> dict[str, Any]:
 
 
 def torchrun(pytester: pytest.Pytester, source: str) -> pytest.RunResult:
-    """Run a module of tests on two processes, as a user does."""
+    """Run a module of tests on two processes, as a user does, with device locks of their own."""
     pytester.makepyfile(source)
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "pytest")
     options = ("--device=cpu", "--aibench-effort=quick", "-rs", "-s", "-p", "no:randomly")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("AIBENCH_CACHE", str(pytester.path / "cache"))
+        patch.setenv("TMPDIR", str(pytester.mkdir("temporary")))
         return pytester.run(sys.executable, *launch, *options, timeout=300)
 
 
