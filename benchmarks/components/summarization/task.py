@@ -129,7 +129,7 @@ TASK = Task(
     time_to_quality=at_most("100 s"),
     scenarios=(
         SingleStream(latency_bound="200 ms"),
-        MultiStream(latency_bound="300 ms"),
+        MultiStream(latency_bound="300 ms", percentile=0.9),
         Server(target_qps=20, latency_bound="300 ms", percentile=0.9),
         Offline(),
     ),
