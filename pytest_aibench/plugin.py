@@ -40,17 +40,14 @@ def pytest_load_initial_conftests(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks, and check the options."""
+    """Register the marks, and all hooks where options were named or workers run the tests."""
     for line in MARKS:
         config.addinivalue_line("markers", line)
-    if hasattr(config.option, "aibench_device"):
-        _register(config)
+    # Only xdist's workers see the benchmarks; this process must be ready for their records.
+    if hasattr(config.option, "aibench_device") or getattr(config.option, "dist", "no") != "no":
+        from pytest_aibench import hooks
 
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes(config: pytest.Config) -> None:
-    """Be ready for the records that workers will send: only they see the benchmarks."""
-    _register(config)
+        hooks.register(config)
 
 
 def pytest_pycollect_makemodule(parent: pytest.Collector) -> None:
@@ -69,9 +66,3 @@ def _is_named(config: pytest.Config, args: list[str]) -> bool:
     if any("aibench" in word.lower() for word in words):
         return True
     return config.inipath is not None and b"aibench" in config.inipath.read_bytes()
-
-
-def _register(config: pytest.Config) -> None:
-    from pytest_aibench import hooks
-
-    hooks.register(config)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import pytest_aibench
 from pytest_aibench import fixtures, plugin
 from pytest_aibench.cli import COMMANDS
+from pytest_aibench.names import HOMES
 from pytest_aibench.options import FLAGS, OPTIONS, Option
 from pytest_aibench.results.schema import (
     BenchmarkEntry,
@@ -109,4 +109,4 @@ def test_examples_compile_and_import_public_names(page: Path) -> None:
     for example in _PYTHON.findall(page.read_text(encoding="utf-8")):
         compile(example, page.name, "exec")
         for names in re.findall(r"^from pytest_aibench import (.+)$", example, re.MULTILINE):
-            assert set(names.split(", ")) <= set(vars(pytest_aibench)["_HOMES"])
+            assert set(names.split(", ")) <= set(HOMES)

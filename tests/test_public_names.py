@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 import pytest_aibench
+from pytest_aibench.names import HOMES
 
 STUB = Path(pytest_aibench.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
 NAMES = re.findall(r"^from pytest_aibench\.([\w.]+) import (\w+) as \2$", STUB, re.MULTILINE)
 
 
 def test_the_stub_names_all() -> None:
-    assert {name: home for home, name in NAMES} == vars(pytest_aibench)["_HOMES"]
+    assert {name: home for home, name in NAMES} == HOMES
 
 
 @pytest.mark.parametrize("name", [name for _, name in NAMES])

@@ -16,10 +16,12 @@ import subprocess
 import sys
 import tempfile
 import venv
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from importlib.util import find_spec
+from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -125,7 +127,7 @@ def _link(package: Distribution, site: Path) -> None:
 
 
 def _install_ours(package: Distribution, site: Path) -> None:
-    """Install ours as a wheel would: an editable one would hide that pytest reads its file list."""
+    """Install ours as pip would: pytest reads the file list, which an editable one is without."""
     spec = find_spec(IMPORTED)
     source = Path(next(iter(spec.submodule_search_locations or []))) if spec else Path()
     (site / IMPORTED).symlink_to(source)
@@ -135,8 +137,17 @@ def _install_ours(package: Distribution, site: Path) -> None:
         (metadata / name).write_text(package.read_text(name) or "", encoding="utf-8")
     files = (path.relative_to(source.parent) for path in source.rglob("*") if path.is_file())
     shipped = sorted(path for path in files if "__pycache__" not in path.parts)
-    record = "".join(f"{path.as_posix()},,\n" for path in shipped)
+    record = "".join(line for path in shipped for line in _record(path, source.parent))
     (metadata / "RECORD").write_text(record, encoding="utf-8")
+
+
+def _record(path: Path, root: Path) -> Iterator[str]:
+    """Lines of a file list: a file with its hash and size, and what pip compiles of it."""
+    content = (root / path).read_bytes()
+    digest = urlsafe_b64encode(sha256(content).digest()).decode().rstrip("=")
+    yield f"{path.as_posix()},sha256={digest},{len(content)}\n"
+    if path.suffix == ".py":
+        yield f"{Path(cache_from_source(str(path))).as_posix()},,\n"
 
 
 def _closure(packages: Sequence[str]) -> Iterator[Distribution]:
