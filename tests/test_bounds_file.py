@@ -404,7 +404,7 @@ def test_a_training_looks_up_its_bounds(tmp_path: Path, monkeypatch: pytest.Monk
         seed=0,
         n_samples=10,
         batch_size=4,
-        began_s=46.0,
+        windows=((46.0, 50.0),),
         epochs=(epoch,),
         state_dict={},
     )

@@ -40,7 +40,7 @@ def training(seed: int, n_epochs: int) -> TrainingResult:
         seed=seed,
         n_samples=10,
         batch_size=4,
-        began_s=46.0 + 10 * seed,
+        windows=((46.0 + 10 * seed, 46.0 + 10 * seed + 4.0 * n_epochs),),
         epochs=tuple(
             Epoch(loss=0.1, quality=quality, train_s=3.0, end_s=4.0 * number)
             for number in range(1, n_epochs + 1)

@@ -161,7 +161,8 @@ def test_seconds_add_up_without_those_of_keeping_the_state(tmp_path: Path) -> No
     expected = [STEPS_OF_AN_EPOCH * number for number in range(1, 9)]
     assert result.entry().seconds_trace == pytest.approx(expected)
     assert result.train_s == pytest.approx(expected[-1])
-    assert result.began_s + result.duration_s == pytest.approx(clock.seconds())
+    ends = [clock.seconds() - (100 + STEPS_OF_AN_EPOCH) * number for number in (4, 3, 2, 1, 0)]
+    assert result.windows == tuple((end_s - STEPS_OF_AN_EPOCH, end_s) for end_s in ends)
 
 
 def test_a_damaged_state_counts_as_absent(file: StateFile) -> None:

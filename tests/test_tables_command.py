@@ -58,7 +58,7 @@ def result(seed: int, n_epochs: int, epoch_s: float, *, reached: bool) -> Traini
         seed=seed,
         n_samples=100,
         batch_size=10,
-        began_s=0.0,
+        windows=((0.0, n_epochs * epoch_s),),
         epochs=tuple(
             Epoch(
                 loss=0.1,

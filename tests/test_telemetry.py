@@ -614,13 +614,25 @@ def test_the_energy_of_a_gpu_in_a_window(monkeypatch: pytest.MonkeyPatch) -> Non
     with watch.on():
         watch.telemetry(None)
         end_s = time.perf_counter()
-        assert watch.energy((begin_s, end_s)).value == pytest.approx(61.5 * (end_s - begin_s))
-        assert watch.energy((begin_s - 9, begin_s)).value is None
+        assert watch.energy([(begin_s, end_s)]).value == pytest.approx(61.5 * (end_s - begin_s))
+        assert watch.energy([(begin_s - 9, begin_s)]).value is None
+
+
+def test_the_energy_between_windows_does_not_count() -> None:
+    watch = Watch(FakeDevice(id="cuda:0", kind="cuda"))
+    watch._gpu = nvml.Gpu("handle")
+    watch._sampler = sampled(10, 10, 10, 900, 900, 30, 30)
+    figure = watch.energy([(1.0, 3.5), (3.9, 4.1), (5.5, 7.0)])
+    mean_power_w = (10 + 10 + 30) / 3
+    assert figure.value == pytest.approx(mean_power_w * (2.5 + 0.2 + 1.5))
+    assert figure.n == 5
+    figure = watch.energy([(1.9, 2.1), (6.9, 7.1)])
+    assert figure.why_open == "its energy was read for 0 s, it takes 1 s"
 
 
 def test_the_energy_of_a_processor_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, A100)
     watch = Watch(FakeDevice(id="cpu", kind="cpu"))
     with watch.on():
-        figure = watch.energy((0.0, time.perf_counter()))
+        figure = watch.energy([(0.0, time.perf_counter())])
     assert figure.why_open == "nothing tells how much energy this device spends"

@@ -22,7 +22,7 @@ from pytest_aibench.quality import metrics
 from pytest_aibench.quality.metrics import TopK
 from pytest_aibench.training import Baseline, Task, Trainer
 from pytest_aibench.training.convergence import Reference
-from pytest_aibench.training.result import Complexity
+from pytest_aibench.training.result import Complexity, Window
 from pytest_aibench.training.runner import TrainingRun, _known_samples
 from pytest_aibench.training.trainer import train
 from tests.clouds import (
@@ -173,15 +173,15 @@ def test_a_model_without_numbers_for_weights_is_not_asked() -> None:
 
 
 def test_energy_is_asked_for_each_training_alone() -> None:
-    windows: list[tuple[float, float]] = []
+    asked: list[Sequence[Window]] = []
 
-    def spent(window: tuple[float, float]) -> Estimate:
-        windows.append(window)
-        return Estimate(value=float(len(windows)), unit="J", n=9, by_value=True)
+    def spent(windows: Sequence[Window]) -> Estimate:
+        asked.append(windows)
+        return Estimate(value=float(len(asked)), unit="J", n=9, by_value=True)
 
     trainer = Trainer(device=CPU, scale="embedded", settle=lambda *_: None, seeds=2, energy=spent)
     run = trainer.run(TASK)
-    assert windows == [one.window for one in run.result.by_seed]
+    assert asked == [one.windows for one in run.result.by_seed]
     assert [one.energy_j for one in run.entries()] == [1.0, 2.0]
     run.require(energy_to_quality=at_most("2 J"))
 
@@ -220,7 +220,7 @@ def test_each_seed_is_a_training_of_its_own(tmp_path: Path) -> None:
     )
     results = trainer.run(TASK, seed=4).result.by_seed
     assert [result.seed for result in results] == [4, 5, 6]
-    assert [result.began_s for result in results] == sorted(result.began_s for result in results)
+    assert [result.window for result in results] == sorted(result.window for result in results)
     for result in results:
         alone = train(TASK, CPU, seed=result.seed)
         assert result.state_dict["weight"].equal(alone.state_dict["weight"])

@@ -115,7 +115,7 @@ def test_figures_of_a_training_that_reached_its_target() -> None:
 
 def test_a_training_knows_when_it_began() -> None:
     clock = itertools.count(50)
-    assert run(clock=clock.__next__).began_s == 51  # the warm-up has looked before
+    assert run(clock=clock.__next__).window[0] == 51  # the warm-up has looked before
 
 
 def test_time_to_quality_is_steps_times_time_per_step() -> None:

@@ -42,7 +42,7 @@ def training(
         seed=seed,
         n_samples=10,
         batch_size=4,
-        began_s=1000.0 * seed,
+        windows=((1000.0 * seed, 1000.0 * seed + epoch_s * n_epochs),),
         epochs=tuple(
             Epoch(loss=1.0, quality=quality, train_s=epoch_s / 2, end_s=epoch_s * number)
             for number, quality in enumerate(qualities, 1)

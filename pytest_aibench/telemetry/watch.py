@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,16 +73,16 @@ class Watch:
             seen["other_processes"] = sorted(self._others)
         return seen
 
-    def energy(self, window: Window) -> Estimate:
-        """What a GPU spent from begin to end, in J; a processor's energy is not read.
+    def energy(self, windows: Sequence[Window]) -> Estimate:
+        """What a GPU spent in them all, in J; a processor's energy is not read.
 
         Args:
-            window: Begin and end on ``time.perf_counter``, in s.
+            windows: Begin and end of each on ``time.perf_counter``, in s; at least one.
         """
         if self._sampler is None or self._gpu is None:
             return energy({}, 0.0)
-        begin_s, end_s = window
-        return energy(self._sampler.summary(begin_s, end_s), end_s - begin_s)
+        seen = [self._sampler.summary(*window) for window in windows]
+        return energy(_added_up(seen), math.fsum(end_s - begin_s for begin_s, end_s in windows))
 
     def entry(self, telemetry: Mapping[str, Any]) -> DeviceEntry:
         """The device for the record; a clock that was fixed all the time is part of its kind."""
@@ -103,6 +103,14 @@ class Watch:
     def _note_others(self) -> None:
         if self._gpu is not None:
             self._others.update(self._gpu.other_processes() or ())
+
+
+def _added_up(seen: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The energy in several windows, and for how long it was read, without what lies in between."""
+    read = [one for one in seen if "energy_j" in one]
+    tells = any(one.keys() & {"energy_j", "power_w"} for one in seen)
+    names = ("energy_j", "covered_s", "n_readings") if tells else ()
+    return {**seen[-1], **{name: sum(one[name] for one in read) for name in names}}
 
 
 def energy(telemetry: Mapping[str, Any], duration_s: float) -> Estimate:

@@ -46,6 +46,8 @@ class Epoch:
     end_s: float
 
 
+Window = tuple[float, float]
+
 _UNWATCHED = Estimate(value=None, unit=ENERGY, by_value=True, why_open="nothing watched the device")
 
 
@@ -59,7 +61,8 @@ class TrainingResult:
         seed: The random seed.
         n_samples: Number of training samples, all seen once in an epoch.
         batch_size: Samples in one optimiser step; the last of an epoch may be smaller.
-        began_s: When it began, on the clock that it was timed with.
+        windows: Begin and end, in s on the clock that it was timed with; in several parts where its
+            state was kept in between. Without those before it was resumed.
         epochs: The epochs, in order; at least one.
         state_dict: The weights after the last epoch, on the CPU.
         energy: What the device spent on it, evaluation included.
@@ -75,7 +78,7 @@ class TrainingResult:
     seed: int
     n_samples: int
     batch_size: int
-    began_s: float
+    windows: tuple[Window, ...]
     epochs: tuple[Epoch, ...]
     state_dict: dict[str, Any] = field(repr=False)
     energy: Estimate = _UNWATCHED
@@ -102,8 +105,8 @@ class TrainingResult:
 
     @property
     def window(self) -> tuple[float, float]:
-        """Begin and end, in s on the clock that it was timed with."""
-        return self.began_s, self.began_s + self.duration_s
+        """Begin of the first and end of the last of the windows."""
+        return self.windows[0][0], self.windows[-1][1]
 
     @property
     def n_epochs(self) -> int:

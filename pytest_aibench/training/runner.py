@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from pytest_aibench.training.convergence import (
 )
 from pytest_aibench.training.distributed import Processes
 from pytest_aibench.training.predictor import macs, predict
-from pytest_aibench.training.result import Complexity, TrainingResult, Trainings
+from pytest_aibench.training.result import Complexity, TrainingResult, Trainings, Window
 from pytest_aibench.training.task import Task
 from pytest_aibench.training.trainer import PLAIN, Progress, Way, cpu_threads, seeded, train
 
@@ -118,7 +118,7 @@ class Trainer:
         progress: Gets one line of text after each epoch.
         pictures: Folder for a picture of the last answers of each task that can draw them.
         references: How many epochs tasks take elsewhere, by task; None asks no such thing.
-        energy: What the device spent from begin to end, in s on ``time.perf_counter``.
+        energy: What the device spent in windows, from begin to end in s on ``time.perf_counter``.
         processes: Those that train together; None for this one alone.
         resume: Go on with trainings that were interrupted.
         compile: Have torch compile what trains, unless a test says otherwise.
@@ -132,7 +132,7 @@ class Trainer:
     progress: Progress | None = None
     pictures: Path | None = None
     references: References | None = None
-    energy: Callable[[tuple[float, float]], Estimate] | None = None
+    energy: Callable[[Sequence[Window]], Estimate] | None = None
     processes: Processes | None = None
     resume: bool = False
     compile: bool = False
@@ -202,7 +202,7 @@ class Trainer:
             state_file=self._state_file(task, seed, target, way) if self.resume else None,
         )
         if self.energy is not None and self.processes is None and not result.resumed_after:
-            result = replace(result, energy=self.energy(result.window))
+            result = replace(result, energy=self.energy(result.windows))
         if target is None and way == PLAIN:
             keep(task, result, self.device, scale=self.scale)
         return result

@@ -24,7 +24,7 @@ from pytest_aibench.results.schema import from_json, to_json
 from pytest_aibench.training.batches import Feed, seed_streams
 from pytest_aibench.training.distributed import Alone, Group, Loss, Processes, own_seed
 from pytest_aibench.training.predictor import dtype, predict
-from pytest_aibench.training.result import Epoch, TrainingResult
+from pytest_aibench.training.result import Epoch, TrainingResult, Window
 from pytest_aibench.training.task import (
     Batch,
     Learner,
@@ -159,7 +159,7 @@ def train(
         seed=seed,
         n_samples=feed.n_samples,
         batch_size=task.batch_size,
-        began_s=training.begin_s,
+        windows=training.windows(epochs[-1]),
         epochs=epochs,
         state_dict=training.weights(),
         processes=group.size,
@@ -295,7 +295,9 @@ class _Training:
         steps = math.ceil(feed.n_samples / task.batch_size) * max_epochs
         self._learner = self._make_learner(steps)
         self.resumed_after: tuple[int, ...] = ()
-        self.begin_s = clock()
+        self._kept: list[Window] = []
+        self._before_s = 0.0
+        self._go_s = clock()
 
     def _make_learner(self, steps: int) -> Learner:
         learner = self._task.learner
@@ -350,7 +352,7 @@ class _Training:
                 progress(_line(self._task, seed, target, f"{len(epochs)} of {max_epochs}", quality))
             if self._ends(quality, target):
                 break
-            if state_file is not None:
+            if state_file is not None and len(epochs) < max_epochs:
                 self._keep(state_file, epochs)
         if state_file is not None:
             state_file.remove()
@@ -358,7 +360,7 @@ class _Training:
 
     def _keep(self, state_file: StateFile, epochs: Sequence[Epoch]) -> None:
         """Keep all that the training depends on, while its clock stands still."""
-        stopped_s = self._clock()
+        stop_s = self._clock()
         state_file.write(
             {
                 "model": self._model.state_dict(),
@@ -368,7 +370,9 @@ class _Training:
                 "resumed_after": self.resumed_after,
             }
         )
-        self.begin_s += self._clock() - stopped_s
+        self._kept.append((self._go_s, stop_s))
+        self._before_s += stop_s - self._go_s
+        self._go_s = self._clock()
 
     def _resume(self, state_file: StateFile) -> list[Epoch]:
         """Take up the state, if there is one; the epochs that lie behind."""
@@ -381,7 +385,8 @@ class _Training:
         _set_streams(state["streams"], self._device)
         epochs: list[Epoch] = from_json(list[Epoch], state["epochs"])
         self.resumed_after = (*state["resumed_after"], len(epochs))
-        self.begin_s = self._clock() - epochs[-1].end_s
+        self._before_s = epochs[-1].end_s
+        self._go_s = self._clock()
         return epochs
 
     def _parts(self) -> Mapping[str, Stateful]:
@@ -399,6 +404,10 @@ class _Training:
         ends = quality.value is None or meets(metric(self._task.metric), quality, target)
         return bool(self._group.same(torch.tensor(ends, device=self._device.torch_device())))
 
+    def windows(self, last: Epoch) -> tuple[Window, ...]:
+        """When its clock ran, up to the end of the last epoch."""
+        return (*self._kept, (self._go_s, self._go_s + last.end_s - self._before_s))
+
     def weights(self) -> dict[str, Tensor]:
         return {name: value.cpu() for name, value in self._model.state_dict().items()}
 
@@ -411,7 +420,7 @@ class _Training:
             loss=loss,
             quality=quality,
             train_s=trained_s - begin_s,
-            end_s=self._clock() - self.begin_s,
+            end_s=self._before_s + self._clock() - self._go_s,
         )
 
     def _train_epoch(self) -> float:
