@@ -101,6 +101,19 @@ def test_it_may_be_interrupted_again_and_again(file: StateFile) -> None:
     assert result.resumed_after == (1, 3)
 
 
+def test_progress_tells_where_it_goes_on(file: StateFile) -> None:
+    lines: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        run(task(14), file)
+    result = run(task(), file, progress=lines.append)
+    qualities = [f"top1 {epoch.quality.value:.4g}" for epoch in result.epochs]
+    assert lines[:2] == [
+        f"clouds, seed 0: going on after epoch 3 of 8, {qualities[2]} (target 2)",
+        f"clouds, seed 0: epoch 4 of 8, {qualities[3]} (target 2)",
+    ]
+    assert len(lines) == 6
+
+
 def test_in_the_first_epoch_there_is_nothing_to_go_on_from(file: StateFile) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(task(3), file)

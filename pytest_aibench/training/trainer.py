@@ -345,12 +345,18 @@ class _Training:
         state_file: StateFile | None,
     ) -> tuple[Epoch, ...]:
         epochs = [] if state_file is None else self._resume(state_file)
+
+        def tell(words: str = "") -> None:
+            if progress is not None:
+                where = f"{words}epoch {len(epochs)} of {max_epochs}"
+                progress(line(self._task, seed, target, where, epochs[-1].quality))
+
+        if epochs:
+            tell("going on after ")
         while len(epochs) < max_epochs:
             epochs.append(self._epoch())
-            quality = epochs[-1].quality
-            if progress is not None:
-                progress(_line(self._task, seed, target, f"{len(epochs)} of {max_epochs}", quality))
-            if self._ends(quality, target):
+            tell()
+            if self._ends(epochs[-1].quality, target):
                 break
             if state_file is not None and len(epochs) < max_epochs:
                 self._keep(state_file, epochs)
@@ -458,6 +464,7 @@ class _Training:
         return quality.estimate(quality.scores(outputs, self._test.references))
 
 
-def _line(task: Task, seed: int, target: float, epoch: str, quality: Estimate) -> str:
+def line(task: Task, seed: int, target: float, where: str, quality: Estimate) -> str:
+    """How far a training is, and what the model is worth."""
     value = "not measured" if quality.value is None else f"{quality.value:.4g}"
-    return f"{task.name}, seed {seed}: epoch {epoch}, {task.metric} {value} (target {target:g})"
+    return f"{task.name}, seed {seed}: {where}, {task.metric} {value} (target {target:g})"
