@@ -58,6 +58,7 @@ class Collector:
         self._written = self._write(run)
         self._compare(session, run)
         self._calibrate(run)
+        self._forget_states(session)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the benchmarks, what was not judged and why, and where the record is."""
@@ -161,6 +162,12 @@ class Collector:
             date=run.finished_at[:10],
             versions={name: version for name, version in versions.items() if version},
         )
+
+    def _forget_states(self, session: pytest.Session) -> None:
+        """Remove what trainings have left that have ended, unless the session is to go on later."""
+        if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            for path in {path for one in self._payloads for path in one.get("ended", ())}:
+                Path(path).unlink(missing_ok=True)
 
     def _write(self, run: Run) -> list[str]:
         """Write the record, and say where it is; likewise for those of killed sessions."""

@@ -38,6 +38,7 @@ from pytest_aibench.results.schema import BenchmarkEntry, Environment, Metric, t
 from pytest_aibench.results.store import keep_samples
 from pytest_aibench.telemetry.canary import measure_canaries
 from pytest_aibench.telemetry.watch import Watch
+from pytest_aibench.training.checkpoints import States
 from pytest_aibench.training.convergence import FEWEST_SEEDS, References, read_references
 from pytest_aibench.training.distributed import Processes
 from pytest_aibench.training.runner import Trainer
@@ -146,6 +147,11 @@ class BenchmarkSession:
             UserError: It cannot be read.
         """
         return None if self._settings.rcp is None else read_references(self._settings.rcp)
+
+    @cached_property
+    def _states(self) -> States | None:
+        """Where trainings go on from; None where no state is kept."""
+        return States() if self._settings.resume else None
 
     def check_training(self) -> None:
         """Check what trainings need: Pillow for pictures, and seeds to hold against references.
@@ -298,7 +304,7 @@ class BenchmarkSession:
             references=self.references,
             energy=item.stash[_RECORDS].watch.energy,
             processes=self._processes if _trains(item) else None,
-            resume=self._settings.resume,
+            states=self._states,
             compile=self._settings.compile,
         )
 
@@ -313,7 +319,9 @@ class BenchmarkSession:
         entries = item.stash[_RECORDS].reported(call, report)
         if entries:
             learnt = self._learnt(item) if self._settings.calibrate else []
-            report.__dict__["aibench"] = {**self._payload(entries), "learnt": learnt}
+            ended = [] if self._states is None else [*self._states.ended]
+            payload = {**self._payload(entries), "learnt": learnt, "ended": ended}
+            report.__dict__["aibench"] = payload
 
     def end_together(self, item: pytest.Item, excinfo: pytest.ExceptionInfo[Any]) -> None:
         """End the session of a process that failed: torchrun then ends the others, who wait."""

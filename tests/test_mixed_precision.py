@@ -17,6 +17,7 @@ from pytest_aibench.datasets import base
 from pytest_aibench.devices import resolve
 from pytest_aibench.errors import Unsupported, UserError
 from pytest_aibench.training import Learner, Supervised, Task, TensorPredictor, Trainer
+from pytest_aibench.training.checkpoints import States
 from pytest_aibench.training.trainer import Way, train
 from tests.clouds import TASK, learning, register_clouds
 
@@ -169,7 +170,9 @@ def test_state_of_each_way_is_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 raise KeyboardInterrupt
 
     monkeypatch.setenv("AIBENCH_CACHE", str(tmp_path))
-    trainer = Trainer(device=CPU, scale="embedded", settle=lambda run, outcome: None, resume=True)
+    trainer = Trainer(
+        device=CPU, scale="embedded", settle=lambda run, outcome: None, states=States()
+    )
     for precision in ("fp32", "bf16"):
         with pytest.raises(KeyboardInterrupt):
             trainer.run(replace(TASK, predictor=Forgetful), precision=precision)

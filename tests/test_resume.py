@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,13 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
 
+from pytest_aibench.bounds import Estimate
 from pytest_aibench.datasets import base
 from pytest_aibench.devices import resolve
 from pytest_aibench.errors import UserError
 from pytest_aibench.training import Learner, Task, Trainer
-from pytest_aibench.training.checkpoints import StateFile, state_file
-from pytest_aibench.training.result import TrainingResult
+from pytest_aibench.training.checkpoints import StateFile, States, state_file
+from pytest_aibench.training.result import TrainingResult, Window
 from pytest_aibench.training.trainer import train
 from tests.clouds import TASK, cross_entropy, learning, register_clouds
 from tests.fakes import FakeClock
@@ -203,19 +206,126 @@ def test_each_training_has_a_state_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIBENCH_CACHE", str(tmp_path))
-    trainer = Trainer(device=CPU, scale="embedded", settle=lambda run, outcome: None, resume=True)
+    trainer = session()
     for seed, target in ((0, 2.0), (0, 3.0), (1, 2.0)):
         with pytest.raises(KeyboardInterrupt):
             trainer.run(task(9), seed=seed, target=target)
     with pytest.raises(KeyboardInterrupt):
         trainer.trained(task(9))
     assert len(list((tmp_path / "weights").iterdir())) == 4
-    replace(trainer, resume=False).run(task(), target=2.0)
+    replace(trainer, states=None).run(task(), target=2.0)
     assert len(list((tmp_path / "weights").iterdir())) == 4
+
+
+def session(**options: Any) -> Trainer:
+    """What a session trains with."""
+    return Trainer(
+        device=CPU,
+        scale="embedded",
+        settle=lambda run, outcome: None,
+        **{"states": States(), **options},
+    )
+
+
+@pytest.fixture
+def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Path]]:
+    """The states that are kept."""
+    monkeypatch.setenv("AIBENCH_CACHE", str(tmp_path))
+    return lambda: sorted((tmp_path / "weights").glob("*.state"))
+
+
+def joules(value: float) -> Callable[[Sequence[Window]], Estimate]:
+    """What a training spends."""
+    return lambda windows: Estimate(value=value, unit="J", n=3, by_value=True)
+
+
+A_TRAINING = 2 + 8 * STEPS_OF_AN_EPOCH
+"""Steps, with those that go before it."""
+
+
+def test_seeds_that_had_ended_are_taken_up_as_they_ended(states: Callable[[], list[Path]]) -> None:
+    lines: list[str] = []
+    in_the_third = 2 * A_TRAINING + STEPS_OF_AN_EPOCH + 1
+    with pytest.raises(KeyboardInterrupt):
+        session(seeds=4, energy=joules(5.0)).run(task(in_the_third), target=2.0)
+    ended = {result.seed: result for result in map(result_in, states()) if result is not None}
+    assert len(states()) == 3
+    later = session(seeds=4, energy=joules(7.0), progress=lines.append)
+    run = later.run(task(), target=2.0)
+    by_seed = run.result.by_seed
+    assert [one.resumed_after for one in by_seed] == [(8,), (8,), (1,), ()]
+    for one in by_seed[:2]:
+        assert_same(one, ended[one.seed])
+        assert one.entry().seconds_trace == ended[one.seed].entry().seconds_trace
+        assert one.train_s == ended[one.seed].train_s
+    assert_same(by_seed[2], train(task(), CPU, seed=2, target=2.0))
+    assert [one.energy_j for one in run.entries()] == [5.0, 5.0, None, 7.0]
+    assert run.result.window[0] > ended[1].window[1]
+    assert lines[0].startswith("clouds, seed 0: had ended after epoch 8 of 8, top1 ")
+    assert lines[2].startswith("clouds, seed 2: going on after epoch 1 of 8, top1 ")
+    assert len(lines) == 1 + 1 + (1 + 7) + 8
+    assert later.states is not None
+    assert sorted(later.states.ended) == list(map(str, states()))
+
+
+def result_in(path: Path) -> TrainingResult | None:
+    """The result that a file holds."""
+    return StateFile(path).result()
+
+
+def test_what_did_not_stay_finite_is_taken_up_as_well(states: Callable[[], list[Path]]) -> None:
+    def lost(model: nn.Module, points: Tensor, classes: Tensor) -> Tensor:
+        return cross_entropy(model, points, classes) * float("nan")
+
+    one, other = (session().run(learning(loss=lost)).result.by_seed[0] for _ in range(2))
+    assert (one.resumed_after, other.resumed_after) == ((), (1,))
+    assert other.violations == one.violations != ()
+
+
+def test_a_session_measures_again_what_it_trains_again(states: Callable[[], list[Path]]) -> None:
+    trainer = session()
+    for _ in range(2):
+        (result,) = trainer.run(TASK).result.by_seed
+        assert result.resumed_after == ()
+    (result,) = session().run(TASK).result.by_seed
+    assert result.resumed_after == (result.n_epochs,)
+
+
+def test_weights_of_a_training_that_had_ended_are_kept(states: Callable[[], list[Path]]) -> None:
+    session().run(TASK)
+    (weights,) = states()[0].parent.glob("*.pt")
+    weights.unlink()
+    session().run(TASK)
+    assert weights.exists()
+
+
+def test_seeds_are_kept_until_all_have_ended(states: Callable[[], list[Path]]) -> None:
+    trainer = session(seeds=2)
+    with pytest.raises(MemoryError):
+        trainer.run(task(A_TRAINING + 1, MemoryError()))
+    assert len(states()) == 1
+    assert trainer.states is not None
+    assert trainer.states.ended == []
+
+
+def test_states_that_nobody_goes_on_from_are_removed(
+    states: Callable[[], list[Path]], tmp_path: Path
+) -> None:
+    (tmp_path / "weights").mkdir()
+    day_s, now_s = 86_400, time.time()
+    for name, days in (("a.state", 31), ("b.state", 29), ("c.tmp", 31), ("d.tmp", 0), ("e.pt", 99)):
+        path = tmp_path / "weights" / name
+        path.touch()
+        os.utime(path, (now_s, now_s - days * day_s))
+    States().file(TASK, CPU, seed=0, scale="embedded")
+    left = {path.name for path in (tmp_path / "weights").iterdir()}
+    assert left == {"b.state", "d.tmp", "e.pt"}
 
 
 PROJECT = """
 from pathlib import Path
+
+import pytest
 
 from pytest_aibench import at_least
 from tests.clouds import cross_entropy, learning, register_clouds
@@ -232,8 +342,11 @@ def loss(model, points, classes):
     return cross_entropy(model, points, classes)
 
 
-def test_clouds(trainer):
-    trainer.run(learning(loss=loss)).require(top1=at_least(0.9))
+@pytest.mark.parametrize("target", [0.8, 0.9])
+def test_clouds(trainer, target):
+    global N_STEPS
+    N_STEPS = 0 if target == 0.9 else 1000
+    trainer.run(learning(loss=loss), target=target).require(top1=at_least(target))
 """
 
 
@@ -246,8 +359,14 @@ def test_a_session_goes_on_where_the_last_one_was_interrupted(
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
     stopped = pytester.runpytest_subprocess(*options)  # its process's end frees the device
     assert stopped.ret == pytest.ExitCode.INTERRUPTED
+    assert len(list(pytester.path.glob("cache/weights/*.state"))) == 2
     (pytester.path / "again").touch()
     assert pytester.runpytest(*options).ret == pytest.ExitCode.OK
-    *_, last = sorted(pytester.path.glob(".aibench/runs/**/*.json"))
-    (entry,) = json.loads(last.read_text())["benchmarks"]
-    assert entry["training"]["resumed_after"] == [1]
+    before, after = (
+        [entry["training"] for entry in json.loads(path.read_text())["benchmarks"]]
+        for path in sorted(pytester.path.glob(".aibench/runs/**/*.json"))
+    )
+    n_epochs = before[0]["epochs"]
+    assert after[0] == before[0] | {"resumed_after": [n_epochs]}
+    assert after[1]["resumed_after"] == [1]
+    assert not list(pytester.path.glob("cache/weights/*.state"))

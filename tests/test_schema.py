@@ -121,6 +121,12 @@ def test_counts_are_whole_numbers(value: Any, kind: str) -> None:
         from_json(BenchmarkEntry, document)
 
 
+def test_tuples_of_any_length() -> None:
+    assert from_json(tuple[tuple[float, float], ...], [[1.0, 2], [3.0, 4.0]]) == ((1, 2), (3, 4))
+    with pytest.raises(ValueError, match=r"^run\[1\] should be of type int, not str$"):
+        from_json(tuple[int, ...], [1, "2"])
+
+
 def test_schema_name() -> None:
     assert (
         json_schema()["$defs"]["Run"]["properties"]["schema"]

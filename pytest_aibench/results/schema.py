@@ -204,7 +204,8 @@ class TrainingEntry:
         macs_per_sample: Multiply-accumulates of answering the first test sample; null when unknown.
         energy_j: What the device spent on it; null when it was not measured.
         processes: How many trained together, with one batch shared among them.
-        resumed_after: Epochs after which it was interrupted, and went on later.
+        resumed_after: Epochs after which it was interrupted, and went on later; the last one where
+            it had ended before its session was interrupted.
         precision: What its steps computed in; weights and evaluations are fp32.
         compiled: Whether torch compiled its loss.
     """
@@ -381,6 +382,9 @@ def _reader(kind: Any) -> Callable[[Json], Any]:
         return _record_reader(kind)
     if origin is list:
         return _list_reader(args[0])
+    if origin is tuple:  # of any length, all of one type
+        read_items = _list_reader(args[0])
+        return lambda value: tuple(read_items(value))
     if origin is dict:
         return _dict_reader(args[1])
     return partial(_typed, frozenset({int, float} if kind is float else {kind}), kind.__name__)

@@ -9,8 +9,10 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from sysconfig import get_path
@@ -21,12 +23,16 @@ from pytest_aibench.cache import cache_dir as default_cache_dir
 from pytest_aibench.devices.base import Device
 from pytest_aibench.errors import UserError
 from pytest_aibench.quality.metrics import metric
+from pytest_aibench.results.schema import from_json, to_json
 from pytest_aibench.training.result import TrainingResult
 from pytest_aibench.training.task import Task
 from pytest_aibench.training.trainer import PLAIN, Progress, Way, train
 
 _INSTALLED = {"site-packages", "dist-packages"}
 _DIGEST_BYTES = hashlib.sha256().digest_size
+
+_STALE_S = 30 * 86_400.0
+"""States that old are of code or data that have changed since, or of no more interest."""
 
 
 class Checkpoint(NamedTuple):
@@ -38,13 +44,17 @@ class Checkpoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StateFile:
-    """Where a training leaves its state after each epoch, and finds it when it is resumed."""
+    """Where a training leaves its state after each epoch, and finds it when it is resumed.
+
+    In the end it may leave its result there.
+    """
 
     path: Path
 
     def read(self) -> dict[str, Any] | None:
-        """The state; None where there is none, or a damaged one."""
-        return _read(self.path)
+        """The state; None where there is none, a damaged one, or a result."""
+        state = _read(self.path)
+        return None if state is None or "result" in state else state
 
     def write(self, state: dict[str, Any]) -> None:
         """Put the state in place of the former one, at once.
@@ -57,6 +67,53 @@ class StateFile:
     def remove(self) -> None:
         """Forget the state: the training has ended."""
         self.path.unlink(missing_ok=True)
+
+    def result(self) -> TrainingResult | None:
+        """What the training came to; None where it has not ended."""
+        found = _read(self.path)
+        if found is None or "result" not in found:
+            return None
+        result: TrainingResult = from_json(TrainingResult, found["result"])
+        return replace(result, state_dict=found["state_dict"])
+
+    def end(self, result: TrainingResult) -> None:
+        """Put the result in place of the state.
+
+        Raises:
+            UserError: The cache folder cannot be written.
+        """
+        rest = to_json(replace(result, state_dict={}))
+        _write(self.path, {"result": rest, "state_dict": result.state_dict})
+
+
+class States:
+    """The states of a session's trainings, which goes on where an interrupted one stopped.
+
+    Attributes:
+        ended: The files that are of no more use when the session ends by itself.
+    """
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+        self._asked: set[Path] = set()
+
+    def file(
+        self,
+        task: Task,
+        device: Device,
+        *,
+        seed: int,
+        scale: str,
+        way: Way = PLAIN,
+        cache_dir: Path | None = None,
+    ) -> StateFile:
+        """See `state_file`; what the session trains again, it measures again from the beginning."""
+        file = state_file(task, device, seed=seed, scale=scale, way=way, cache_dir=cache_dir)
+        _remove_stale(file.path.parent)
+        if file.path in self._asked:
+            file.remove()
+        self._asked.add(file.path)
+        return file
 
 
 def state_file(
@@ -91,7 +148,7 @@ def trained(
     scale: str,
     cache_dir: Path | None = None,
     progress: Progress | None = None,
-    resume: bool = False,
+    states: States | None = None,
 ) -> Checkpoint:
     """Weights of a task: from the cache where they lie, else trained now and put there.
 
@@ -105,7 +162,7 @@ def trained(
         scale: ``embedded`` or ``full``.
         cache_dir: Where the weights are kept, instead of the user's cache folder.
         progress: Gets one line of text after each epoch, when it trains.
-        resume: Go on with a training that was interrupted.
+        states: Where a training that was interrupted goes on from; None keeps no state.
 
     Raises:
         UserError: The cache folder cannot be written.
@@ -115,7 +172,9 @@ def trained(
     if found is not None:
         kept = Checkpoint(**found)
         return kept._replace(provenance={**kept.provenance, "from_cache": True})
-    file = state_file(task, device, seed=seed, scale=scale, cache_dir=cache_dir) if resume else None
+    file = None
+    if states is not None:
+        file = states.file(task, device, seed=seed, scale=scale, cache_dir=cache_dir)
     result = train(task, device, seed=seed, progress=progress, state_file=file)
     return keep(task, result, device, scale=scale, cache_dir=cache_dir)
 
@@ -268,6 +327,15 @@ def _write(path: Path, values: dict[str, Any]) -> None:
             f"cannot write weights to {path.parent} ({error.strerror}): "
             "set AIBENCH_CACHE to a folder that can be written"
         ) from None
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove states that nobody goes on from, and what processes left that were killed writing."""
+    latest_s = time.time() - _STALE_S
+    for path in (*folder.glob("*.state"), *folder.glob("*.tmp")):
+        with suppress(FileNotFoundError):  # another process may remove it, or have written it
+            if path.stat().st_mtime < latest_s:
+                path.unlink()
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -67,7 +67,8 @@ class TrainingResult:
         state_dict: The weights after the last epoch, on the CPU.
         energy: What the device spent on it, evaluation included.
         processes: How many trained together, with one batch shared among them.
-        resumed_after: Epochs after which it was interrupted, and went on later.
+        resumed_after: Epochs after which it was interrupted, and went on later; the last one where
+            it had ended before its session was interrupted.
         precision: What its steps computed in; weights and evaluations are fp32.
         compiled: Whether torch compiled its loss.
         determinism: What decides whether the same seed gives the same weights.

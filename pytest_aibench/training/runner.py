@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,8 +23,8 @@ from pytest_aibench.results.schema import BaselineEntry, TrainingEntry
 from pytest_aibench.training.checkpoints import (
     Checkpoint,
     StateFile,
+    States,
     keep,
-    state_file,
     trained,
 )
 from pytest_aibench.training.convergence import (
@@ -37,7 +38,7 @@ from pytest_aibench.training.distributed import Processes
 from pytest_aibench.training.predictor import macs, predict
 from pytest_aibench.training.result import Complexity, TrainingResult, Trainings, Window
 from pytest_aibench.training.task import Task
-from pytest_aibench.training.trainer import PLAIN, Progress, Way, cpu_threads, seeded, train
+from pytest_aibench.training.trainer import PLAIN, Progress, Way, cpu_threads, line, seeded, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,7 @@ class Trainer:
         references: How many epochs tasks take elsewhere, by task; None asks no such thing.
         energy: What the device spent in windows, from begin to end in s on ``time.perf_counter``.
         processes: Those that train together; None for this one alone.
-        resume: Go on with trainings that were interrupted.
+        states: Where trainings that were interrupted go on from; None keeps no states.
         compile: Have torch compile what trains, unless a test says otherwise.
     """
 
@@ -134,7 +135,7 @@ class Trainer:
     references: References | None = None
     energy: Callable[[Sequence[Window]], Estimate] | None = None
     processes: Processes | None = None
-    resume: bool = False
+    states: States | None = None
     compile: bool = False
 
     def run(
@@ -169,9 +170,15 @@ class Trainer:
         compiled = self.compile if compile is None else compile
         way = Way(precision=precision, compiled=compiled, processes=self.processes)
         seeds = range(seed, seed + self.seeds)
-        results = [self._train(task, each, target, way) for each in seeds]
+        files = [self._state_file(task, each, target, way) for each in seeds]
+        results = [
+            self._train(task, each, target, way, file)
+            for each, file in zip(seeds, files, strict=True)
+        ]
         if self.pictures is not None:
             _draw(task, results[0], self.device, self.pictures)
+        if self.states is not None:
+            self.states.ended += [str(file.path) for file in files if file is not None]
         return TrainingRun(
             task=task,
             result=Trainings(by_seed=tuple(results)),
@@ -191,7 +198,22 @@ class Trainer:
         alike = alike or [point for point in points if point.target is None]
         return [at_batch_size(alike, task.batch_size)] if alike else []
 
-    def _train(self, task: Task, seed: int, target: float | None, way: Way) -> TrainingResult:
+    def _train(
+        self, task: Task, seed: int, target: float | None, way: Way, file: StateFile | None
+    ) -> TrainingResult:
+        ended = None if file is None else file.result()
+        result = (
+            self._measured(task, seed, target, way, file)
+            if ended is None
+            else self._taken_up(task, ended)
+        )
+        if target is None and way == PLAIN:
+            keep(task, result, self.device, scale=self.scale)
+        return result
+
+    def _measured(
+        self, task: Task, seed: int, target: float | None, way: Way, file: StateFile | None
+    ) -> TrainingResult:
         result = train(
             task,
             self.device,
@@ -199,17 +221,30 @@ class Trainer:
             target=target,
             progress=self.progress,
             way=way,
-            state_file=self._state_file(task, seed, target, way) if self.resume else None,
+            state_file=file,
         )
         if self.energy is not None and self.processes is None and not result.resumed_after:
             result = replace(result, energy=self.energy(result.windows))
-        if target is None and way == PLAIN:
-            keep(task, result, self.device, scale=self.scale)
+        if file is not None:
+            file.end(result)
         return result
 
-    def _state_file(self, task: Task, seed: int, target: float | None, way: Way) -> StateFile:
+    def _taken_up(self, task: Task, ended: TrainingResult) -> TrainingResult:
+        """A training as it ended before the session was interrupted; now there is nothing to do."""
+        if self.progress is not None:
+            where = f"had ended after epoch {ended.n_epochs} of {task.max_epochs}"
+            self.progress(line(task, ended.seed, ended.target, where, ended.quality))
+        now_s = time.perf_counter()
+        resumed_after = (*ended.resumed_after, ended.n_epochs)
+        return replace(ended, windows=((now_s, now_s),), resumed_after=resumed_after)
+
+    def _state_file(
+        self, task: Task, seed: int, target: float | None, way: Way
+    ) -> StateFile | None:
+        if self.states is None:
+            return None
         aimed = task if target is None else replace(task, target=target)
-        return state_file(aimed, self.device, seed=seed, scale=self.scale, way=way)
+        return self.states.file(aimed, self.device, seed=seed, scale=self.scale, way=way)
 
     def trained(self, task: Task, *, seed: int = 0) -> Checkpoint:
         """Trained weights of a task, from the cache where they lie, else trained now."""
@@ -219,7 +254,7 @@ class Trainer:
             seed=seed,
             scale=self.scale,
             progress=self.progress,
-            resume=self.resume,
+            states=self.states,
         )
 
 
