@@ -202,6 +202,25 @@ def test_a_learner_without_parts_cannot_be_resumed(file: StateFile) -> None:
     )
 
 
+@pytest.mark.parametrize("parts", [[], None, {"optimizer": 0.1}, {"history": {}}])
+def test_parts_that_have_no_state_cannot_be_resumed(file: StateFile, parts: object) -> None:
+    class Odd:
+        def step(self, inputs: Any, references: Any) -> Tensor:
+            """Nothing is learnt."""
+            return torch.zeros(())
+
+        def parts(self) -> Any:
+            """Something else than a learner should give."""
+            return parts
+
+    with pytest.raises(UserError) as error:
+        run(replace(TASK, learner=lambda model, steps: Odd()), file)
+    assert str(error.value) == (
+        "clouds's learner cannot be resumed: have its parts() return a dict, like "
+        '{"optimizer": self.optimizer}, of what has state_dict() and load_state_dict()'
+    )
+
+
 def test_each_training_has_a_state_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

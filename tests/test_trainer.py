@@ -93,6 +93,36 @@ def test_a_target_that_a_trivial_answer_meets_is_none(task: Task, target: str, w
     )
 
 
+def no_training(**options: Any) -> str:
+    """What a trainer says to a task, a seed or a target that is none, before it trains."""
+    options = {"task": TASK, "seed": 0, **options}
+    trainer = Trainer(device=CPU, scale="embedded", seeds=2, settle=lambda run, outcome: None)
+    with pytest.raises(UserError) as error:
+        trainer.run(options.pop("task"), **options)
+    return str(error.value)
+
+
+def test_what_is_no_task_is_refused() -> None:
+    message = "'clouds' is no task: give an object of pytest_aibench.training.Task, not its name"
+    assert no_training(task="clouds") == message
+    trainer: Any = Trainer(device=CPU, scale="embedded", settle=lambda run, outcome: None)
+    with pytest.raises(UserError, match=f"^{message}$"):
+        trainer.trained("clouds")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32 - 1, "0", 0.0, np.int64(3)])
+def test_what_is_no_seed_is_refused(seed: object) -> None:
+    expected = f"seed={seed!r} must be a whole number from 0 to 4294967294"
+    assert no_training(seed=seed) == expected
+
+
+@pytest.mark.parametrize("target", ["0.9", NAN, np.float32(0.9)])
+def test_what_is_no_target_is_refused(target: Any) -> None:
+    expected = f"target={target!r} of clouds must be a plain number, like 0.95"
+    assert no_training(target=target) == expected
+    assert no_training(task=replace(TASK, target=target)) == expected
+
+
 def test_the_target_of_the_run_counts() -> None:
     assert judged(target=0.5)[1].verdict is Verdict.INVALID
 

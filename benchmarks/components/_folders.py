@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +97,27 @@ def files(folder: Path, *suffixes: str) -> list[Path]:
         UserError: The folder is missing.
     """
     return sorted(path for path in needed(folder).iterdir() if path.suffix.lower() in suffixes)
+
+
+def stored(path: Path, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+    """Those of the arrays in an NPZ file that have one of the names.
+
+    Raises:
+        UserError: It is no such file, or a damaged one.
+    """
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:  # it leaves damaged ones open
+            return {name: arrays[name] for name in names if name in arrays}
+    except (
+        AttributeError,
+        BadZipFile,
+        EOFError,
+        OSError,
+        TypeError,
+        ValueError,
+        zlib.error,
+    ) as why:
+        raise UserError(f"{path} is no NPZ file, or damaged ({why}): put it there again") from None
 
 
 def by_class(folder: Path, *suffixes: str) -> tuple[list[Path], npt.NDArray[np.int64]]:

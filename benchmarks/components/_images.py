@@ -51,12 +51,13 @@ def _opened(path: Path) -> Image:
     try:
         from PIL.Image import open as opened
 
-        image: Image = opened(path)
-        image.load()  # which closes the file
+        with opened(path) as file:
+            image: Image = file
+            image.load()
         return image
     except ImportError:
         raise UserError("photographs need Pillow: pip install 'pytest-aibench[suite]'") from None
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError) as error:  # SyntaxError: a damaged PNG
         raise UserError(f"{path} is no picture ({error}): put it there again") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -162,9 +163,11 @@ class Trainer:
 
         Raises:
             Unsupported: The task's learner, or the device, does not run so.
-            UserError: The precision is none that a training computes in, the folder for pictures,
-                or that for weights, cannot be written, or all references are for smaller batches.
+            UserError: Task, seed or target is none, the precision is none that a training computes
+                in, the folder for pictures, or that for weights, cannot be written, or all
+                references are for smaller batches.
         """
+        _check(task, seed, self.seeds, target)
         baseline = task.baseline_quality()
         references = self._references(task, task.target if target is None else target)
         compiled = self.compile if compile is None else compile
@@ -247,7 +250,12 @@ class Trainer:
         return self.states.file(aimed, self.device, seed=seed, scale=self.scale, way=way)
 
     def trained(self, task: Task, *, seed: int = 0) -> Checkpoint:
-        """Trained weights of a task, from the cache where they lie, else trained now."""
+        """Trained weights of a task, from the cache where they lie, else trained now.
+
+        Raises:
+            UserError: Task or seed is none, or the folder for weights cannot be written.
+        """
+        _check(task, seed)
         return trained(
             task,
             self.device,
@@ -256,6 +264,20 @@ class Trainer:
             progress=self.progress,
             states=self.states,
         )
+
+
+def _check(task: object, seed: object, seeds: int = 1, target: object = None) -> None:
+    """Refuse what is no task, no seed or no target."""
+    if not isinstance(task, Task):
+        raise UserError(
+            f"{task!r} is no task: give an object of pytest_aibench.training.Task, not its name"
+        )
+    highest = 2**32 - seeds  # numpy takes seeds of 32 bits
+    if not isinstance(seed, int) or not 0 <= seed <= highest:
+        raise UserError(f"seed={seed!r} must be a whole number from 0 to {highest}")
+    aim = task.target if target is None else target
+    if not isinstance(aim, (int, float)) or not math.isfinite(aim):
+        raise UserError(f"target={aim!r} of {task.name} must be a plain number, like 0.95")
 
 
 def _complexity(task: Task, result: TrainingResult) -> Complexity:

@@ -33,6 +33,7 @@ class Learner(Protocol):
         """Learn from one batch on the device; returns the loss, a scalar without gradient."""
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """What changes in training beside the model: an optimiser, a schedule."""
 

@@ -401,7 +401,13 @@ class _Training:
                 f"{self._task.name}'s learner cannot be resumed: give it a method parts() that "
                 "names its optimisers and schedules, or leave out --aibench-resume"
             )
-        return self._learner.parts()
+        parts: object = self._learner.parts()
+        if isinstance(parts, Mapping) and all(isinstance(one, Stateful) for one in parts.values()):
+            return parts
+        raise UserError(
+            f"{self._task.name}'s learner cannot be resumed: have its parts() return a dict, like "
+            '{"optimizer": self.optimizer}, of what has state_dict() and load_state_dict()'
+        )
 
     def _ends(self, quality: Estimate, target: float) -> bool:
         """Whether this was the last epoch; the first process says so for all."""

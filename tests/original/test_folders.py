@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from benchmarks.components._folders import (
     lazy,
     needed,
     original,
+    stored,
 )
 from pytest_aibench.datasets import Dataset, get
 from pytest_aibench.datasets.base import mounting
@@ -90,6 +92,57 @@ def test_the_fingerprint_is_of_names_and_sizes(folder: Path, tmp_path: Path) -> 
     assert fingerprint(folder / "b", paths) != before
     paths[0].write_text("longer than before")
     assert fingerprint(folder, paths) != before
+
+
+def damaged(path: Path) -> None:
+    np.savez_compressed(path, frames=np.arange(1000))
+    content = bytearray(path.read_bytes())
+    content[100:110] = b"0123456789"
+    path.write_bytes(content)
+
+
+def without_its_end(path: Path) -> None:
+    np.savez(path, frames=np.arange(1000))
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def one_array(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, np.arange(3))
+
+
+def objects(path: Path) -> None:
+    np.savez(path, frames=np.array([None]))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        damaged,
+        without_its_end,
+        one_array,
+        objects,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text("<!doctype html>"),
+        lambda path: path.write_bytes(b"PK\x03\x04"),
+    ],
+)
+def test_arrays_that_cannot_be_read_are_named(
+    write: Callable[[Path], object], tmp_path: Path
+) -> None:
+    path = tmp_path / "7.npz"
+    write(path)
+    with pytest.raises(
+        UserError, match=f"^{path} is no NPZ file, or damaged \\([^\n]+\\): put it there again$"
+    ):
+        stored(path, ["frames"])
+
+
+def test_arrays_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "7.npz"
+    np.savez(path, frames=np.arange(3), other=np.arange(4))
+    found = stored(path, ["frames", "absent"])
+    assert {name: array.tolist() for name, array in found.items()} == {"frames": [0, 1, 2]}
 
 
 def test_lazy_samples_are_read_each_time(folder: Path) -> None:

@@ -29,6 +29,16 @@ def test_a_file_that_is_no_picture(tmp_path: Path) -> None:
         picture(path)
 
 
+def test_a_damaged_picture(tmp_path: Path) -> None:
+    path = tmp_path / "scan.png"
+    Image.fromarray(np.arange(30_000, dtype=np.uint8).reshape(100, 100, 3)).save(path)
+    content = path.read_bytes()
+    for damaged in (content[:200], content.replace(b"IDAT", b"ID?T")):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=rf"^{path} is no picture \(.*\): put it there again$"):
+            picture(path)
+
+
 def test_pictures_need_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     with pytest.raises(UserError) as error:

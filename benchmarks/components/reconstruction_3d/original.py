@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.components._folders import Lazy, expect, files, fingerprint, lazy, original
+from benchmarks.components._folders import Lazy, expect, files, fingerprint, lazy, original, stored
 from benchmarks.components.reconstruction_3d.cameras import Ring
 from benchmarks.components.reconstruction_3d.shapes import Solid
 from pytest_aibench.datasets import Dataset
@@ -89,8 +89,7 @@ def _silhouettes(path: Path) -> Bytes:
 
 
 def _array(path: Path, wanted: _Array) -> npt.NDArray[Any]:
-    with np.load(path) as arrays:
-        array = arrays[wanted.name] if wanted.name in arrays else np.empty(0)
+    array = stored(path, [wanted.name]).get(wanted.name, np.empty(0))
     if array.shape != wanted.shape:
         shape = ", ".join(map(str, wanted.shape))
         raise UserError(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.components._folders import expect, files, fingerprint, lazy, original
+from benchmarks.components._folders import expect, files, fingerprint, lazy, original, stored
 from pytest_aibench.datasets import Dataset
 from pytest_aibench.errors import UserError
 
@@ -88,8 +88,7 @@ def _following(path: Path) -> npt.NDArray[np.void]:
 def _film(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Frames with colours first, states and actions."""
     shapes = {"frames": (PIXELS, PIXELS, 3), "states": (STATE,), "actions": (ACTION,)}
-    with np.load(path) as arrays:
-        film = {name: arrays[name] for name in shapes if name in arrays}
+    film = stored(path, shapes)
     for name, shape in shapes.items():
         if name not in film or film[name].shape[1:] != shape or len(film[name]) < _LENGTH:
             raise UserError(
