@@ -20,7 +20,7 @@ class OneCycle:
 
     Attributes:
         peak: The highest learning rate.
-        rise: Share of the steps in which it goes up.
+        rise: Share of the steps in which it goes up; of few steps it takes two.
         momentum: Turn the momentum, or Adam's first beta, the other way.
     """
 
@@ -30,11 +30,12 @@ class OneCycle:
 
     def __call__(self, optimizer: Optimizer, steps: int) -> LRScheduler:
         """The schedule of an optimiser, for so many steps."""
+        shortest = 2 / max(steps, 3)  # torch divides by one step less than go up
         return OneCycleLR(
             optimizer,
             self.peak,
             total_steps=steps,
-            pct_start=self.rise,
+            pct_start=max(self.rise, shortest),
             cycle_momentum=self.momentum,
         )
 
