@@ -279,6 +279,9 @@ def test_seeds_that_had_ended_are_taken_up_as_they_ended(states: Callable[[], li
         assert one.train_s == ended[one.seed].train_s
     assert_same(by_seed[2], train(task(), CPU, seed=2, target=2.0))
     assert [one.energy_j for one in run.entries()] == [5.0, 5.0, None, 7.0]
+    assert run.result.estimate("energy_to_quality").why_open == (
+        "seed 2 was interrupted, and not watched before: train it in one go"
+    )
     assert run.result.window[0] > ended[1].window[1]
     assert lines[0].startswith("clouds, seed 0: had ended after epoch 8 of 8, top1 ")
     assert lines[2].startswith("clouds, seed 2: going on after epoch 1 of 8, top1 ")

@@ -585,6 +585,10 @@ def test_facts_of_this_machine() -> None:
     assert 0 < machine.load()["memory_available_bytes"] <= (machine.memory_bytes() or 0)
 
 
+NOTHING_TELLS = (
+    "nothing tells how much energy this device spends: it takes an NVIDIA GPU whose driver "
+    "answers, see `aibench doctor`"
+)
 SPENT: dict[str, Any] = {"energy_j": 100.0, "covered_s": 2.0, "n_readings": 21}
 
 
@@ -596,7 +600,7 @@ def test_energy_is_mean_power_times_duration() -> None:
 @pytest.mark.parametrize(
     ("readings", "why"),
     [
-        ({}, "nothing tells how much energy this device spends"),
+        ({}, NOTHING_TELLS),
         (SPENT | {"covered_s": 0.31}, "its energy was read for 0.31 s, it takes 1 s"),
         (SPENT | {"unavailable": "NVMLError: lost"}, "its readings ended early: NVMLError: lost"),
     ],
@@ -635,4 +639,4 @@ def test_the_energy_of_a_processor_is_not_read(monkeypatch: pytest.MonkeyPatch) 
     watch = Watch(FakeDevice(id="cpu", kind="cpu"))
     with watch.on():
         figure = watch.energy([(0.0, time.perf_counter())])
-    assert figure.why_open == "nothing tells how much energy this device spends"
+    assert figure.why_open == NOTHING_TELLS

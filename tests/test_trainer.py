@@ -22,6 +22,7 @@ from pytest_aibench.quality import metrics
 from pytest_aibench.quality.metrics import TopK
 from pytest_aibench.training import Baseline, Task, Trainer
 from pytest_aibench.training.convergence import Reference
+from pytest_aibench.training.distributed import Processes
 from pytest_aibench.training.result import Complexity, Window
 from pytest_aibench.training.runner import TrainingRun, _known_samples
 from pytest_aibench.training.trainer import train
@@ -216,10 +217,28 @@ def test_energy_is_asked_for_each_training_alone() -> None:
     run.require(energy_to_quality=at_most("2 J"))
 
 
+def test_energy_of_several_processes_is_not_measured() -> None:
+    trainer = Trainer(
+        device=CPU,
+        scale="embedded",
+        settle=lambda *_: None,
+        energy=lambda windows: Estimate(value=1.0),
+        processes=Processes(0, 2),
+    )
+    spent = trainer._with_energy(train(TASK, CPU, seed=0)).energy
+    assert (spent.value, spent.why_open) == (
+        None,
+        "only one process's device is watched: leave out torchrun",
+    )
+
+
 def test_energy_that_nobody_watches_is_not_measured() -> None:
     run, _ = judged()
     figure = run.result.estimate("energy_to_quality")
-    assert (figure.value, figure.why_open) == (None, "nothing watched the device")
+    assert (figure.value, figure.why_open) == (
+        None,
+        "nothing watched the device: train with the fixture `trainer`",
+    )
 
 
 @pytest.mark.parametrize(("target", "n_kept"), [(None, 1), (0.9, 0)])

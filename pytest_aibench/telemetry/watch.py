@@ -120,7 +120,10 @@ def energy(telemetry: Mapping[str, Any], duration_s: float) -> Estimate:
     """
     covered_s = telemetry.get("covered_s", 0.0)
     if "energy_j" not in telemetry:
-        why = "nothing tells how much energy this device spends"
+        why = (
+            "nothing tells how much energy this device spends: it takes an NVIDIA GPU whose driver "
+            "answers, see `aibench doctor`"
+        )
     elif "unavailable" in telemetry:
         why = f"its readings ended early: {telemetry['unavailable']}"
     elif covered_s < SHORTEST_ENERGY_S:

@@ -48,7 +48,7 @@ class Epoch:
 
 Window = tuple[float, float]
 
-_UNWATCHED = Estimate(value=None, unit=ENERGY, by_value=True, why_open="nothing watched the device")
+_UNWATCHED = "nothing watched the device: train with the fixture `trainer`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class TrainingResult:
     windows: tuple[Window, ...]
     epochs: tuple[Epoch, ...]
     state_dict: dict[str, Any] = field(repr=False)
-    energy: Estimate = _UNWATCHED
+    energy: Estimate = field(default_factory=lambda: not_measured(ENERGY, _UNWATCHED))
     processes: int = 1
     resumed_after: tuple[int, ...] = ()
     precision: str = "fp32"
@@ -176,7 +176,7 @@ _COSTS: dict[str, tuple[Callable[[TrainingResult], float], str]] = {
     "time_to_quality": (attrgetter("duration_s"), TIME),
     "epochs_to_quality": (attrgetter("n_epochs"), RATIO),
     "steps_to_quality": (attrgetter("steps"), RATIO),
-    "energy_to_quality": (lambda one: one.energy.value or 0.0, ENERGY),
+    "energy_to_quality": (attrgetter("energy.value"), ENERGY),
 }
 _VARIATIONS = ("variation", "variation_population")
 
@@ -283,7 +283,7 @@ class Trainings:
         costs = self._costs(cost)
         mean = mean_cost(costs)
         if not math.isfinite(mean):
-            return _not_measured(unit, self._shortfalls())
+            return not_measured(unit, self._shortfalls())
         return Estimate(value=mean, unit=unit, n=len(costs), by_value=True)
 
     def _energy_unknown(self) -> Estimate | None:
@@ -293,7 +293,7 @@ class Trainings:
         n = len(self.by_seed)
         why_not = self._shortfalls() if n > 1 else "it takes two seeds: add --aibench-seeds=5"
         if why_not:
-            return _not_measured(RATIO, why_not)
+            return not_measured(RATIO, why_not)
         found = variation([one.n_epochs for one in self.by_seed])
         if name == "variation_population":
             return Estimate(value=found.population, n=n, by_value=True)
@@ -322,5 +322,6 @@ class Trainings:
         return "; ".join(filter(None, (one.shortfall for one in self.by_seed)))
 
 
-def _not_measured(unit: str, why: str) -> Estimate:
+def not_measured(unit: str, why: str) -> Estimate:
+    """A figure that there is not, and why."""
     return Estimate(value=None, unit=unit, by_value=True, why_open=why)

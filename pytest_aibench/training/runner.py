@@ -37,9 +37,16 @@ from pytest_aibench.training.convergence import (
 )
 from pytest_aibench.training.distributed import Processes
 from pytest_aibench.training.predictor import macs, predict
-from pytest_aibench.training.result import Complexity, TrainingResult, Trainings, Window
+from pytest_aibench.training.result import (
+    Complexity,
+    TrainingResult,
+    Trainings,
+    Window,
+    not_measured,
+)
 from pytest_aibench.training.task import Task
 from pytest_aibench.training.trainer import PLAIN, Progress, Way, cpu_threads, line, seeded, train
+from pytest_aibench.units import ENERGY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,11 +233,22 @@ class Trainer:
             way=way,
             state_file=file,
         )
-        if self.energy is not None and self.processes is None and not result.resumed_after:
-            result = replace(result, energy=self.energy(result.windows))
+        result = self._with_energy(result)
         if file is not None:
             file.end(result)
         return result
+
+    def _with_energy(self, result: TrainingResult) -> TrainingResult:
+        if self.energy is None:
+            return result
+        if self.processes is not None:
+            spent = not_measured(ENERGY, "only one process's device is watched: leave out torchrun")
+        elif result.resumed_after:
+            why = f"seed {result.seed} was interrupted, and not watched before: train it in one go"
+            spent = not_measured(ENERGY, why)
+        else:
+            spent = self.energy(result.windows)
+        return replace(result, energy=spent)
 
     def _taken_up(self, task: Task, ended: TrainingResult) -> TrainingResult:
         """A training as it ended before the session was interrupted; now there is nothing to do."""

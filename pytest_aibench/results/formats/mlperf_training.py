@@ -23,6 +23,8 @@ _LONGEST_S = 1e9
 _FEWEST_SEEDS = 4
 """Of which two are left without the fastest and the slowest: one would not vary."""
 
+_TOO_FEW = "fewer than four seeds, or two missed the target, train on more with --aibench-seeds=5"
+
 
 class _Training(NamedTuple):
     """A training, and where it was recorded."""
@@ -86,7 +88,7 @@ def rcp(runs: Sequence[Run]) -> Exported:
     good = {name: _point(by_seed) for name, by_seed in points.items() if _is_enough(by_seed)}
     unplaced = [training.entry.id for training in valid if not _is_placed(training)]
     notes += left_out("recorded without task, batch size and target", unplaced)
-    notes += left_out("fewer than four seeds, or two missed the target", [*points.keys() - good])
+    notes += left_out(_TOO_FEW, [*points.keys() - good])
     return Exported({"aibench-rcp.json": json_text(good)} if good else {}, notes)
 
 
