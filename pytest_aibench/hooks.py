@@ -12,7 +12,7 @@ import pytest
 from pytest_aibench import marks
 from pytest_aibench.collector import Collector
 from pytest_aibench.errors import Unsupported
-from pytest_aibench.messages import shorten, usage_errors, without_our_frames
+from pytest_aibench.messages import shorten, skip_at_test, usage_errors, without_our_frames
 from pytest_aibench.options import read_settings
 from pytest_aibench.stash import SETTINGS, session_of
 
@@ -131,9 +131,12 @@ def pytest_runtest_makereport(
     """Send a benchmark's record along with its report; xdist carries it to the controller."""
     if call.excinfo is not None and _is_benchmark(item):
         call.excinfo = without_our_frames(call.excinfo)
+    error = call.excinfo  # pytest puts a skip in place of absent data
     report = yield
     if call.excinfo is not None and report.failed:
         shorten(report, call.excinfo, item)
+    if error is not None and report.skipped:
+        skip_at_test(report, error, item)
     has_run = call.when == "call" or (call.when == "setup" and report.failed)
     if has_run and _is_benchmark(item):
         session_of(item.config).attach(item, call, report)

@@ -16,6 +16,9 @@ _MACHINERY = {"pytest_aibench", "_pytest", "pluggy", "contextlib"}
 """Packages between the user's code and the place that found a mistake in it."""
 
 
+_OURS = Path(__file__).parent
+
+
 class BenchmarkFailed(pytest.fail.Exception):  # type: ignore[name-defined,misc]
     """A benchmark that did not pass; the message says it all."""
 
@@ -54,6 +57,18 @@ def shorten(
         report.longrepr = str(excinfo.value)
     elif isinstance(excinfo.value, UserError):
         report.longrepr = f"{_place(excinfo, item)}{excinfo.value}"
+
+
+def skip_at_test(
+    report: pytest.TestReport, excinfo: pytest.ExceptionInfo[Any], item: pytest.Item
+) -> None:
+    """Have a skip of ours told with the place of the test; absent data are a skip of ours, too."""
+    if not isinstance(report.longrepr, tuple):
+        return
+    place, _, why = report.longrepr
+    if isinstance(excinfo.value, UserError) or _OURS in Path(place).parents:
+        path, line, _ = item.reportinfo()
+        report.longrepr = (str(path), (line or 0) + 1, why)
 
 
 def evidence(excinfo: pytest.ExceptionInfo[Any], item: pytest.Item) -> str:

@@ -198,4 +198,5 @@ def test_a_learner_that_is_not_compiled_skips_its_test(
     )
     result = pytester.runpytest("--device=cpu", "--aibench-compile", "-rs", "-p", "no:randomly")
     result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED * clouds's learner does not run compiled"])
+    place = "test_a_learner_that_is_not_compiled_skips_its_test.py:7"
+    result.stdout.fnmatch_lines([f"SKIPPED * {place}: clouds's learner does not run compiled"])

@@ -48,6 +48,19 @@ def test_the_policy_decides(
     assert [entry["verdict"] for entry in entries] == ["inconclusive"] * 2
 
 
+def test_a_skip_is_told_with_the_place_of_the_test(project: pytest.Pytester) -> None:
+    project.makepyfile(f"{FEW}\ndef test_own(device):\n    pytest.skip('of my own')\n")
+    result = project.runpytest("--aibench-inconclusive=skip", "-rs", "-k", "single_stream or own")
+    result.assert_outcomes(skipped=2)
+    place = "test_a_skip_is_told_with_the_place_of_the_test.py"
+    result.stdout.fnmatch_lines_random(
+        [
+            f"SKIPPED [[]1[]] {place}:20: inconclusive: *",
+            f"SKIPPED [[]1[]] {place}:23: of my own",
+        ]
+    )
+
+
 def test_failing_is_the_default(project: pytest.Pytester) -> None:
     project.makepyfile(FEW)
     result = project.runpytest("-k", "single_stream")
