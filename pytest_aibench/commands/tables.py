@@ -1,12 +1,11 @@
 """The command ``aibench tables``: AIBench's tables of cost, variation and complexity, for our runs.
 
-AIBench's own figures stand beside ours where the suite is at hand.
+AIBench's own figures stand beside those of its components.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 import textwrap
@@ -32,8 +31,7 @@ from pytest_aibench.report.behaviour import (
 from pytest_aibench.units import TIME, format_quantity
 
 if TYPE_CHECKING:
-    from benchmarks.published import Published
-    from pytest_aibench.report.behaviour import Stored
+    from pytest_aibench.report.behaviour import Published, Stored
     from pytest_aibench.results.index import Index
     from pytest_aibench.results.schema import BenchmarkEntry, Metric, Run
 
@@ -44,7 +42,6 @@ _OF_TRAININGS = ("s_per_step", "time_to_quality_s")
 """Figures that only trainings have; records of the first schema lack one of them."""
 
 _SOURCE = "AIBench: its report BenchCouncil-AIBench-2020-2, models at full size on a Titan RTX"
-_SUITE_IS_ELSEWHERE = "what AIBench says stands in the suite: run this in its folder"
 _NOTHING = "-"
 _ONE_DIGIT = "{:.1f}".format
 _WHOLE = "{:,.0f}".format
@@ -75,7 +72,7 @@ def run(parsed: argparse.Namespace) -> int:
 
     store = open_store(parsed.store)
     with open_index(store) as index:
-        suites = _suites(index, _published())
+        suites = _suites(index)
         for why in index.skipped().values():
             print(f"left out: {why}", file=sys.stderr)
     if not suites:
@@ -87,17 +84,7 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _published() -> Mapping[str, Published]:
-    """AIBench's own figures by component, where the command runs in the folder of the suite."""
-    sys.path.append(os.getcwd())
-    try:
-        from benchmarks.published import COMPONENTS
-    except ImportError:
-        return {}
-    return {one.component: one for one in COMPONENTS}
-
-
-def _suites(index: Index, published: Mapping[str, Published]) -> list[Suite]:
+def _suites(index: Index) -> list[Suite]:
     """The trainings of each way, and of each task in it the one that stands for it."""
     from pytest_aibench.results.identity import benchmark_id
 
@@ -112,7 +99,7 @@ def _suites(index: Index, published: Mapping[str, Published]) -> list[Suite]:
         )
         found[way][benchmark_id(entry)].append((run, entry))
     return [
-        suite_of(way, [_representative(one) for one in found[way].values()], published)
+        suite_of(way, [_representative(one) for one in found[way].values()])
         for way in sorted(found)
     ]
 
@@ -272,8 +259,6 @@ def _selection(suite: Suite) -> _Table:
     ]
     if few := [task.name for task in suite.tasks if len(task.epochs) < FEWEST_REPEATS]:
         notes.append(f"-: too few seeds, run with --aibench-seeds=5 ({_names(suite, few)})")
-    if any(task.is_accepted is None for task in suite.tasks):
-        notes.append(f"-: {_SUITE_IS_ELSEWHERE}")
     return _by_task("Subset by AIBench's rule", suite, {**ours, **theirs}, notes)
 
 

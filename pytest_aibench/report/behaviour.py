@@ -1,6 +1,9 @@
 """How tasks behaved when they were trained, and which of them can stand for all.
 
-Follows the technical report BenchCouncil-AIBench-2020-2 (sections 5.3 and 5.4).
+Follows AIBench's technical report BenchCouncil-AIBench-2020-2 (sections 5.3 and 5.4), whose own
+figures are here to compare with (tables 5 and 6, on a Titan RTX). Two of them contradict its text:
+it says that models converge in 6 to 96 epochs, but the hours of C8 and C11 divided by their seconds
+an epoch give 1170 and 304.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from benchmarks.published import Published
     from pytest_aibench.results.schema import BenchmarkEntry, Json, Metric, Run
 
     Stored = tuple[Run, BenchmarkEntry]
@@ -45,6 +47,74 @@ _LARGEST_PERPLEXITY = 30.0
 """scikit-learn's default; a perplexity counts neighbours, so it stays well below the tasks."""
 
 _COMPONENT = re.compile(r"DC-AI-(C\d+)\b")
+
+
+SUBSET = ("C1", "C9", "C16")
+"""AIBench's own choice for those who cannot run all: diverse, repeatable, of accepted metric."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A component as published; None where the report says "N/A".
+
+    Attributes:
+        component: Its number.
+        title: The task.
+        model: The model at full size.
+        target: Quality that ends a training, as written.
+        s_per_epoch: Seconds an epoch.
+        hours: Hours to quality.
+        variation: Coefficient of variation of the epochs to quality.
+        repeats: Trainings behind the variation.
+        widely_accepted: The quality metric is; that of generative networks is not.
+    """
+
+    component: str
+    title: str
+    model: str
+    target: str
+    s_per_epoch: float
+    hours: float | None
+    variation: float | None
+    repeats: int | None
+    widely_accepted: bool = True
+
+    @property
+    def in_subset(self) -> bool:
+        """Whether it is one of those that stand for all."""
+        return self.component in SUBSET
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds to quality."""
+        return None if self.hours is None else 3600 * self.hours
+
+    @property
+    def epochs(self) -> float | None:
+        """Epochs to quality, as the hours imply."""
+        return None if self.seconds is None else self.seconds / self.s_per_epoch
+
+
+COMPONENTS = (
+    Published("C1", "image classification", "ResNet-50", "74.9 % top-1", 10516.91, 130, 0.0112, 5),
+    Published("C2", "image generation", "WGAN", "-", 3935.75, None, None, None, False),
+    Published("C3", "text to text", "Transformer", "55 % accuracy", 64.83, 1.72, 0.0938, 6),
+    Published("C4", "image to text", "NIC", "4.2 perplexity", 845.02, 10.21, 0.2353, 5),
+    Published("C5", "image to image", "CycleGAN", "-", 251.67, None, None, None, False),
+    Published("C6", "speech", "DeepSpeech2", "5.33 % WER", 14326.86, 42.78, 0.1208, 4),
+    Published("C7", "face embedding", "FaceNet", "98.97 % accuracy", 214.73, 3.43, 0.0573, 8),
+    Published("C8", "3D face", "RGB-D ResNet-50", "94.64 % accuracy", 36.99, 12.02, 0.3846, 4),
+    Published("C9", "object detection", "Faster R-CNN", "75 % mAP", 1627.39, 2.52, 0, 10),
+    Published("C10", "recommendation", "NeuMF", "63.5 % HR@10", 36.72, 0.16, 0.0995, 5),
+    Published("C11", "video prediction", "CDNA", "72 MSE", 24.99, 2.11, 0.1183, 4),
+    Published("C12", "compression", "recurrent codec", "0.99 MS-SSIM", 763.44, 5.67, 0.2249, 4),
+    Published("C13", "3D reconstruction", "PTN", "45.83 % IoU", 28.41, 0.38, 0.1607, 4),
+    Published("C14", "summarization", "seq2seq", "41 ROUGE-L", 1923.33, 6.41, 0.2472, 5),
+    Published("C15", "spatial transformer", "STN", "99 % accuracy", 6.38, 0.06, 0.0729, 4),
+    Published("C16", "learning to rank", "Caser", "14.58 % precision", 74.16, 0.47, 0.019, 4),
+    Published("C17", "architecture search", "ENAS", "100 perplexity", 932.79, 7.47, 0.0615, 6),
+)
+PUBLISHED = {one.component: one for one in COMPONENTS}
 
 
 class Way(NamedTuple):
@@ -83,7 +153,7 @@ class Behaviour:
     run_id: str
     epochs: tuple[int, ...]
     figures: dict[str, Metric]
-    is_accepted: bool | None
+    is_accepted: bool
 
     @property
     def fits(self) -> bool | None:
@@ -157,7 +227,7 @@ class Suite:
         tasks: In the order of AIBench's numbers, others last.
         chosen: What AIBench's rule chooses on these figures.
         savings: By AIBench's own choice and by ``chosen``.
-        published: What AIBench says of its components.
+        published: What AIBench says of its components; empty where none of them is among the tasks.
     """
 
     hardware: str
@@ -173,22 +243,20 @@ class Suite:
     published: Mapping[str, Published]
 
 
-def suite_of(way: Way, stored: Sequence[Stored], published: Mapping[str, Published]) -> Suite:
+def suite_of(way: Way, stored: Sequence[Stored]) -> Suite:
     """Tasks that were trained in one way, each with the training that stands for it.
 
     Args:
         way: The way.
         stored: The trainings, with the sessions that they were recorded in.
-        published: What AIBench says of its components, by their numbers; empty if unknown.
     """
-    tasks = _behaviours(stored, published)
-    if not any(task.component for task in tasks):
-        published = {}
+    tasks = _behaviours(stored)
+    published = PUBLISHED if any(task.component for task in tasks) else {}
     clusters = clustered(tasks)
     chosen = selected(tasks, clusters)
     costs_s = {task.name: task.value("time_to_quality_s") for task in tasks}
     theirs_s = {one.component: one.seconds for one in published.values()}
-    subset = tuple(one.component for one in published.values() if one.in_subset)
+    subset = SUBSET if published else ()
     names = {task.component: task.name for task in tasks}
     here = tuple(names.get(component, component) for component in subset)
     return Suite(
@@ -211,24 +279,20 @@ def _origin(run: Run) -> str:
     return f"started {run.started_at}, commit {commit[:10]}"
 
 
-def _behaviours(
-    stored: Sequence[Stored], published: Mapping[str, Published]
-) -> tuple[Behaviour, ...]:
+def _behaviours(stored: Sequence[Stored]) -> tuple[Behaviour, ...]:
     from pytest_aibench.report.terminal import short_names
 
     entries = [entry for _, entry in stored]
     names = [entry.training.task if entry.training else "" for entry in entries]
     if "" in names or len(set(names)) < len(names):
         names = short_names(entries)
-    found = [_behaviour(name, *one, published) for name, one in zip(names, stored, strict=True)]
+    found = [_behaviour(name, *one) for name, one in zip(names, stored, strict=True)]
     return tuple(sorted(found, key=lambda task: (int(task.component[1:] or 1000), task.name)))
 
 
-def _behaviour(
-    name: str, run: Run, entry: BenchmarkEntry, published: Mapping[str, Published]
-) -> Behaviour:
+def _behaviour(name: str, run: Run, entry: BenchmarkEntry) -> Behaviour:
     component = component_of(entry.provenance)
-    theirs = published.get(component)
+    theirs = PUBLISHED.get(component)
     trainings = [one for one in (entry.training, *entry.other_seeds) if one is not None]
     epochs = tuple(one.epochs for one in trainings)
     seconds = [one.duration_s for one in trainings if one.duration_s is not None]
@@ -245,7 +309,7 @@ def _behaviour(
         run_id=run.run_id,
         epochs=epochs,
         figures={figure: known.get(figure, _metric(None)) for figure in FIGURES},
-        is_accepted=theirs.widely_accepted if theirs else None if component else True,
+        is_accepted=theirs is None or theirs.widely_accepted,
     )
 
 
@@ -282,9 +346,7 @@ def _saving(choice: str, members: tuple[str, ...], costs_s: Mapping[str, float |
     return Saving(choice=choice, members=members, cost_s=cost_s, all_s=all_s, share=share)
 
 
-def fits_subset(
-    variation: float | None, repeats: int | None, is_accepted: bool | None
-) -> bool | None:
+def fits_subset(variation: float | None, repeats: int | None, is_accepted: bool) -> bool | None:
     """Whether a task may stand for others (section 5.4); None if that is unknown.
 
     Args:
@@ -292,9 +354,9 @@ def fits_subset(
         repeats: Trainings that this was measured on.
         is_accepted: Whether its quality metric is widely accepted.
     """
-    if is_accepted is False:
+    if not is_accepted:
         return False
-    if is_accepted is None or variation is None or (repeats or 0) < FEWEST_REPEATS:
+    if variation is None or (repeats or 0) < FEWEST_REPEATS:
         return None
     return variation < LARGEST_VARIATION
 
