@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,29 +22,30 @@ PAGE = "docs/original-data.md"
 FolderLoader = TypeVar("FolderLoader", bound=Callable[..., Dataset])
 
 
-def original(name: str, title: str) -> Callable[[FolderLoader], FolderLoader]:
+def original(name: str, title: str, folder: str = "") -> Callable[[FolderLoader], FolderLoader]:
     """Decorate a loader, ``(folder, split) -> Dataset``, to make its data set known by name.
 
     What it cannot read is a mistake of the user, not of the loader.
 
-    Its folder has the data set's name, below the one that ``--aibench-data`` names.
-
     Args:
         name: Name of the data set.
         title: Name for people, with the year or the version.
+        folder: Name of its folder, below the one that ``--aibench-data`` names; by default that of
+            the data set.
     """
+    below = folder or name
 
     def add(loader: FolderLoader) -> FolderLoader:
-        @register(name, folder=name)
+        @register(name, folder=below)
         def of_mounted(split: str) -> Dataset:
-            folder = mounted_at(name, title)
+            place = mounted_at(below, title)
             try:
-                return loader(folder, split)
+                return loader(place, split)
             except UserError:
                 raise
             except (EOFError, OSError, ValueError) as error:
                 raise UserError(
-                    f"cannot read {title} in {folder} ({type(error).__name__}: {error}): "
+                    f"cannot read {title} in {place} ({type(error).__name__}: {error}): "
                     f"put its files there again as {PAGE} describes"
                 ) from error
 
@@ -118,6 +120,23 @@ def stored(path: Path, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
         zlib.error,
     ) as why:
         raise UserError(f"{path} is no NPZ file, or damaged ({why}): put it there again") from None
+
+
+def nested(folder: Path, *suffixes: str) -> npt.NDArray[np.bytes_]:
+    """The names, with all folders, of the files at any depth that end so, sorted.
+
+    There may be millions: as paths they would take four times the memory.
+
+    Raises:
+        UserError: The folder is missing.
+    """
+    found = (
+        os.fsencode(os.path.join(place, name))
+        for place, _, names in os.walk(needed(folder))
+        for name in names
+        if name.lower().endswith(suffixes)
+    )
+    return np.array(sorted(found), np.bytes_)
 
 
 def by_class(folder: Path, *suffixes: str) -> tuple[list[Path], npt.NDArray[np.int64]]:

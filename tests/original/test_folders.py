@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable
 from functools import partial
@@ -17,11 +18,12 @@ from benchmarks.components._folders import (
     fingerprint,
     lazy,
     needed,
+    nested,
     original,
     stored,
 )
 from pytest_aibench.datasets import Dataset, get
-from pytest_aibench.datasets.base import mounting
+from pytest_aibench.datasets.base import folder_of, mounting
 from pytest_aibench.errors import UserError
 
 
@@ -44,6 +46,16 @@ def test_classes_are_in_the_order_of_their_folders(folder: Path) -> None:
     paths, classes = by_class(folder, ".jpg", ".png")
     assert [path.name for path in paths] == ["3.png", "1.jpg", "2.JPG", "4.jpg"]
     assert classes.tolist() == [0, 1, 1, 2]
+
+
+def test_files_at_any_depth_are_in_the_order_of_their_names(folder: Path) -> None:
+    found = nested(folder, ".jpg", ".txt")
+    names = [os.fsdecode(name) for name in found]
+    expected = ("a/notes.txt", "b/1.jpg", "b/2.JPG", "c/4.jpg", "license.txt")
+    assert names == [str(folder / name) for name in expected]
+    assert nested(folder / "a", ".jpg").tolist() == []
+    with pytest.raises(UserError, match=f"^{folder / 'd'} is missing: put it there as "):
+        nested(folder / "d", ".jpg")
 
 
 def test_a_folder_that_is_missing(folder: Path) -> None:
@@ -71,6 +83,16 @@ def test_what_a_loader_cannot_read_is_told_in_one_line(tmp_path: Path, error: Ex
         f"cannot read Films in {tmp_path / 'films'} ({type(error).__name__}: ended): put its "
         "files there again as docs/original-data.md describes"
     )
+
+
+def test_a_folder_may_have_another_name(folder: Path) -> None:
+    @original("letters", "Letters", folder="a")
+    def load(place: Path, split: str) -> Dataset:
+        raise UserError(f"{split} in {place}")
+
+    assert folder_of("letters") == "a"
+    with mounting(folder), pytest.raises(UserError, match=f"^train in {folder / 'a'}$"):
+        get("letters", "train")
 
 
 def test_counts(folder: Path) -> None:

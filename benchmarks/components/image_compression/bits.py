@@ -6,9 +6,14 @@ import torch
 from torch import Tensor
 
 
-def signs(values: Tensor) -> Tensor:
-    """Values in (-1, 1) as -1 or 1, with their gradient as if they had stayed what they are."""
-    rounded = torch.where(values >= 0, 1.0, -1.0).to(values.dtype)
+def signs(values: Tensor, *, noise: bool = False) -> Tensor:
+    """Values in (-1, 1) as -1 or 1, with their gradient as if they had stayed what they are.
+
+    With noise it is chance that decides, so that a value is what its signs are on average (Toderici
+    et al., Variable Rate Image Compression with Recurrent Neural Networks, 2016, section 3.2).
+    """
+    thresholds = 2 * torch.rand_like(values) - 1 if noise else torch.zeros_like(values)
+    rounded = torch.where(values >= thresholds, 1.0, -1.0).to(values.dtype)
     return values + (rounded - values).detach()
 
 

@@ -7,13 +7,14 @@ import numpy as np
 from benchmarks.components._photos import LICENCE, Pixels, crops, photos, source
 from pytest_aibench.datasets import Dataset, register
 
+NAME = "photo_patches"
 SIZE = 32
 PATCHES = {"train": 2400, "test": 300}
 TEST_PHOTOS = ("chelsea", "china")
 SEEDS = {"train": 1201, "test": 1202}
 
 
-@register("photo_patches")
+@register(NAME)
 def load(split: str) -> Dataset:
     """Cut 2400 training or 300 test patches from photographs at half their resolution.
 
@@ -28,7 +29,7 @@ def load(split: str) -> Dataset:
     patches = np.stack(crops(halves, PATCHES[split], SIZE, random)).transpose(0, 3, 1, 2)
     images = patches.astype(np.float32) / 255
     return Dataset(
-        name="photo_patches",
+        name=NAME,
         split=split,
         samples=images,
         references=images,

@@ -130,6 +130,7 @@ class Codec(nn.Module):
         colours: What both see for red, green and blue, as weights of these.
         tile: Both see squares of so many pixels a side as one pixel of more colours.
         gain: Before each pass what is missing is enlarged, by so much more than before the last.
+        noise: Leave bits to chance in training.
     """
 
     mix: Tensor
@@ -146,11 +147,13 @@ class Codec(nn.Module):
         colours: Sequence[Sequence[float]] = OPPONENTS,
         tile: int = 2,
         gain: float = 1,
+        noise: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = Encoder(3 * tile**2, encoder, bits)
         self.decoder = Decoder(bits, first, decoder, 3 * tile**2)
         self.bits, self.passes, self.tile, self.gain = bits, passes, tile, gain
+        self.noise = noise
         mix = torch.tensor(colours, dtype=torch.float32)
         self.register_buffer("mix", mix)
         self.register_buffer("unmix", mix.inverse())
@@ -165,7 +168,8 @@ class Codec(nn.Module):
         missing = functional.pixel_unshuffle(mixed(images - 0.5, self.mix), self.tile)
         sent, still_missing = [], []
         for gain in self._gains():
-            sent.append(signs(self.encoder(missing * gain, encoder_memories)))
+            values = self.encoder(missing * gain, encoder_memories)
+            sent.append(signs(values, noise=self.noise and self.training))
             missing = missing - self.decoder(sent[-1], decoder_memories) / gain
             still_missing.append(self._unmixed(missing))
         return Sent(torch.stack(sent, dim=1), torch.stack(still_missing, dim=1))

@@ -12,8 +12,8 @@ from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
 from benchmarks.components._common import OneCycle
+from benchmarks.components.image_compression import data
 from benchmarks.components.image_compression.augment import varied
-from benchmarks.components.image_compression.data import SIZE
 from benchmarks.components.image_compression.model import Codec
 from benchmarks.components.image_compression.pictures import pictures
 from benchmarks.components.image_compression.similarity import dissimilarity
@@ -66,23 +66,26 @@ def predictor(model: nn.Module, device: Device, precision: str) -> TensorPredict
     return TensorPredictor(Transmission(model), device, precision)
 
 
-def blocks_of_one_colour(train: Dataset, test: Dataset) -> Sequence[npt.NDArray[Any]]:
-    """Each test image as 32 blocks of 8 x 4 pixels, 16 bits each: as many bits as the codec's."""
-    return [_blocks(image) for image in test.samples]
+def blocks_of_one_colour(
+    train: Dataset, test: Dataset, *, height: int = 8, width: int = 4
+) -> Sequence[npt.NDArray[Any]]:
+    """Each test image as blocks of so many pixels, 16 bits each: as many bits as the codec's."""
+    return [_blocks(image, height, width) for image in test.samples]
 
 
-def _blocks(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _blocks(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
     levels = np.array([31, 63, 31]).reshape(3, 1, 1)
-    means = image.reshape(3, SIZE // 8, 8, SIZE // 4, 4).mean((2, 4))
+    rows, columns = image.shape[1] // height, image.shape[2] // width
+    means = image.reshape(3, rows, height, columns, width).mean((2, 4))
     rounded: npt.NDArray[Any] = (means * levels).round() / levels
-    return rounded.repeat(8, axis=1).repeat(4, axis=2)
+    return rounded.repeat(height, axis=1).repeat(width, axis=2)
 
 
 TASK = Task(
     name="image_compression",
     component="C12",
     title="Image compression",
-    dataset="photo_patches",
+    dataset=data.NAME,
     metric="ms_ssim",
     target=0.78,
     max_epochs=4,
