@@ -33,7 +33,7 @@ def patch_distances(outputs: Sequence[Any], references: npt.NDArray[Any]) -> Sco
     of the sets as their mean.
 
     Args:
-        outputs: Generated images of shape (1, height, width) and values in [0, 1].
+        outputs: Generated images of shape (colours, height, width) and values in [0, 1].
         references: As many real images.
     """
     drawn = np.stack([np.asarray(output, dtype=np.float32) for output in outputs])
@@ -48,18 +48,19 @@ def patch_distances(outputs: Sequence[Any], references: npt.NDArray[Any]) -> Sco
 
 
 def _scales(images: Images) -> list[Images]:
-    """The images, (n, height, width), and what they are when halved as long as patches fit."""
-    scales = [images[:, 0]]
-    while min(scales[-1].shape[1:]) >= 2 * PATCH:
-        n, height, width = scales[-1].shape
-        quarters = scales[-1].reshape(n, height // 2, 2, width // 2, 2)
-        scales.append(quarters.mean(axis=(2, 4)))
+    """The images, and what they are when halved as long as patches fit."""
+    scales = [images]
+    while min(scales[-1].shape[2:]) >= 2 * PATCH:
+        *others, height, width = scales[-1].shape
+        quarters = scales[-1].reshape(*others, height // 2, 2, width // 2, 2)
+        scales.append(quarters.mean(axis=(3, 5)))
     return scales
 
 
 def _moves(drawn: Images, real: Images) -> Scores:
     """How far the patches of each drawn image are from real patches of the same rank."""
-    directions = np.random.Generator(np.random.PCG64(1)).normal(size=(PATCH**2, PROJECTIONS))
+    values = drawn.shape[1] * PATCH**2
+    directions = np.random.Generator(np.random.PCG64(1)).normal(size=(values, PROJECTIONS))
     directions /= np.linalg.norm(directions, axis=0)
     ours, theirs = (_patches(images) @ directions.astype(np.float32) for images in (drawn, real))
     order = np.argsort(ours, axis=0)
@@ -71,14 +72,14 @@ def _moves(drawn: Images, real: Images) -> Scores:
 
 
 def _patches(images: Images) -> Images:
-    """Patches at random places, the same whatever the images: (n * patches, 49)."""
+    """Patches at random places, the same whatever the images: (n * patches, 49 * colours)."""
     rng = np.random.Generator(np.random.PCG64(0))
-    n, height, width = images.shape
+    n, colours, height, width = images.shape
     rows = rng.integers(height - PATCH + 1, size=(n, PATCHES))
     columns = rng.integers(width - PATCH + 1, size=(n, PATCHES))
-    windows = np.lib.stride_tricks.sliding_window_view(images, (PATCH, PATCH), axis=(1, 2))
-    chosen: Images = windows[np.arange(n)[:, np.newaxis], rows, columns]
-    return chosen.reshape(-1, PATCH**2)
+    windows = np.lib.stride_tricks.sliding_window_view(images, (PATCH, PATCH), axis=(2, 3))
+    chosen: Images = windows[np.arange(n)[:, np.newaxis], :, rows, columns]
+    return chosen.reshape(-1, colours * PATCH**2)
 
 
 register(MeanMetric(name=NAME, measure=patch_distances, better="lower"))

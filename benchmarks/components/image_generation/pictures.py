@@ -1,4 +1,4 @@
-"""Drawn digits beside real ones."""
+"""Drawn images beside real ones."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def pictures(test: Dataset, outputs: Sequence[Any]) -> Picture:
 
 
 def _colours(image: Any) -> Picture:
-    """A grey image (1, h, w) as a picture (h, w, 3)."""
-    return as_bytes(np.repeat(np.moveaxis(image, 0, -1), 3, axis=-1))
+    """An image (3, h, w), or a grey one (1, h, w), as a picture (h, w, 3)."""
+    return as_bytes(np.broadcast_to(np.moveaxis(image, 0, -1), (*image.shape[1:], 3)))

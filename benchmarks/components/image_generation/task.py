@@ -23,7 +23,8 @@ def mixtures(train: Dataset, test: Dataset) -> Sequence[npt.NDArray[Any]]:
     rng = np.random.Generator(np.random.PCG64(4))
     first, second = rng.integers(len(train), size=(2, len(test)))
     share = rng.random((len(test), 1, 1, 1), dtype=np.float32)
-    return list(share * train.references[first] + (1 - share) * train.references[second])
+    one, other = (np.stack([train.references[row] for row in rows]) for rows in (first, second))
+    return list(share * one + (1 - share) * other)
 
 
 TASK = Task(
