@@ -43,7 +43,7 @@ class Option:
 
 OPTIONS = (
     Option("device", "auto", "SPEC", "devices: auto, cpu, cuda, cuda:1, all, or a comma list"),
-    Option("precision", "fp32", "SPEC", "precisions: fp32, bf16, fp16, all, or a comma list"),
+    Option("precision", "fp32", "SPEC", "precisions: fp32, bf16, fp16, int8, all, or a comma list"),
     Option(
         "scale",
         "embedded",

@@ -145,20 +145,21 @@ def test_resolving_the_cpu_leaves_torch_alone(monkeypatch: pytest.MonkeyPatch) -
     assert "torch" not in sys.modules
 
 
-def test_torch_brings_bf16_to_the_cpu() -> None:
+def test_torch_brings_bf16_and_int8_to_the_cpu() -> None:
     import torch
 
     assert CpuDevice().torch_device() == torch.device("cpu")
-    assert CpuDevice().precisions == ("fp32", "bf16")
+    assert CpuDevice().precisions == ("fp32", "bf16", "int8")
 
 
-def test_a_precision_that_a_device_lacks_is_refused() -> None:
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_a_precision_that_a_device_lacks_is_refused(precision: str) -> None:
     device = FakeDevice(id="cuda:0", name="Tesla T4", precisions=("fp32", "fp16"))
     check_precision(device, "fp16")
     with pytest.raises(UserError) as raised:
-        check_precision(device, "bf16")
+        check_precision(device, precision)
     assert str(raised.value) == (
-        "precision 'bf16' is not available on cuda:0 (Tesla T4); available: fp32, fp16"
+        f"precision '{precision}' is not available on cuda:0 (Tesla T4); available: fp32, fp16"
     )
 
 

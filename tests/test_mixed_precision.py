@@ -125,9 +125,15 @@ def test_scaled_gradients_take_the_same_steps(clip_norm: float | None) -> None:
     [
         (
             TASK,
-            Way(precision="int8"),
+            Way(precision="int4"),
             UserError,
-            "no training computes in int8: use one of fp32, bf16, fp16",
+            "no training computes in int4: use one of fp32, bf16, fp16",
+        ),
+        (
+            TASK,
+            Way(precision="int8"),
+            Unsupported,
+            "int8 is for inference: trainings compute in fp32, bf16 or fp16",
         ),
         (
             TASK,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from pytest_aibench.devices import resolve
-from pytest_aibench.errors import UserError
+from pytest_aibench.errors import Unsupported, UserError
 from pytest_aibench.training import tensors
 from pytest_aibench.training.predictor import (
     TensorPredictor,
@@ -16,6 +18,7 @@ from pytest_aibench.training.predictor import (
     dtype,
     macs,
     predict,
+    quantization,
 )
 
 CPU = resolve("cpu")[0]
@@ -125,8 +128,10 @@ def test_precision_the_device_lacks_is_refused() -> None:
 
 def test_precision_without_a_type_is_refused() -> None:
     with pytest.raises(UserError) as error:
-        dtype("int8")
-    assert str(error.value) == ("no model can be cast to precision 'int8': use fp32, bf16, fp16")
+        dtype("int4")
+    assert str(error.value) == (
+        "no model can be cast to precision 'int4': use fp32, bf16, fp16, int8"
+    )
 
 
 class Attention(nn.Module):
@@ -165,6 +170,58 @@ class Bare(nn.Module):
         """Multiply."""
         vector = inputs[0, 0]
         return (inputs[0] @ vector).sum() + (vector @ vector).reshape(1)
+
+
+class Cells(nn.Module):
+    """One step of two recurrent cells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.LSTMCell(4, 6)
+        self.second = nn.GRUCell(6, 4)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Run one after the other."""
+        outputs: Tensor = self.second(self.first(inputs)[0])
+        return outputs
+
+
+class Tied(nn.Module):
+    """Scores words by the matrix that they are looked up in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(5, 4)
+        self.scores = nn.Linear(4, 5, bias=False)
+        self.scores.weight = self.words.weight
+
+    def forward(self, words: Tensor) -> Tensor:
+        """Score."""
+        scores: Tensor = self.scores(self.words(words))
+        return scores
+
+
+class Scaled(nn.Linear):
+    """A layer of the user's own."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map, and double."""
+        return 2 * super().forward(inputs)
+
+
+class Padded(nn.Module):
+    """An encoder of sequences whose last element is no part of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True, dropout=0.0)
+        self.encoder = nn.TransformerEncoder(layer, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Encode."""
+        is_pad = torch.arange(inputs.shape[1]).expand(inputs.shape[:2]) == inputs.shape[1] - 1
+        outputs: Tensor = self.encoder(inputs, src_key_padding_mask=is_pad)
+        return outputs[:, :-1]
 
 
 ENCODER = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
@@ -208,3 +265,86 @@ def test_what_only_works_element_by_element_has_no_count() -> None:
     fused = torch.backends.mha.get_fastpath_enabled()
     assert macs(TensorPredictor(Halves(), CPU, "fp32"), samples(1)[0]) is None
     assert torch.backends.mha.get_fastpath_enabled() == fused
+
+
+LINEAR = nn.Linear(4, 4)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+@pytest.mark.parametrize(
+    ("model", "layers", "share"),
+    [
+        (LINEAR, 1, 1),
+        (nn.Sequential(LINEAR, nn.ReLU(), nn.Linear(4, 2)), 2, 1),
+        (nn.Sequential(LINEAR, Scaled(4, 4)), 1, 0.5),
+        (nn.Sequential(LINEAR, nn.LayerNorm(4)), 1, 20 / 28),
+        (Recurrent(nn.LSTM(4, 3, 2, bidirectional=True, batch_first=True)), 1, 1),
+        (Recurrent(nn.GRU(4, 3, batch_first=True)), 1, 1),
+        (nn.Sequential(nn.Flatten(0, 1), Cells()), 2, 1),
+        (ENCODER, 2, 76 / (80 + 76 + 16)),
+        (Padded(), 4, 76 / (80 + 76 + 16)),
+    ],
+)
+def test_int8_answers_nearly_as_fp32_and_says_what_is_quantised(
+    model: nn.Module, layers: int, share: float
+) -> None:
+    torch.manual_seed(0)
+    inputs = list(np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32))
+    served = {name: TensorPredictor(model, CPU, name) for name in ("fp32", "int8")}
+    exact, quantised = (np.stack(predict(one, inputs, 3)) for one in served.values())
+    assert 0 < np.abs(quantised - exact).max() < 0.05 * np.abs(exact).max()
+    assert quantization(served["fp32"]) == {}
+    assert quantization(served["int8"]) == {
+        "quantization": {
+            "layers": layers,
+            "share_of_parameters": pytest.approx(share, abs=1e-4),
+            "engine": torch.backends.quantized.engine,
+        }
+    }
+
+
+def test_int8_leaves_the_model_as_it_is() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5))
+    before = copy.deepcopy(model.state_dict())
+    quantised = cast(model, CPU, "int8").eval()
+    assert type(quantised[0]) is not nn.Linear  # type: ignore[index]
+    assert type(model[0]) is nn.Linear
+    assert model.training
+    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
+
+
+def test_int8_takes_and_gives_fp32() -> None:
+    predictor = TensorPredictor(LINEAR, CPU, "int8")
+    inputs = predictor.preprocess([np.zeros(4)])
+    assert (inputs.dtype, predictor.infer(inputs).dtype) == (torch.float32, torch.float32)
+
+
+def test_a_matrix_that_is_looked_up_too_does_not_count_as_quantised() -> None:
+    predictor = TensorPredictor(Tied(), CPU, "int8")
+    assert predict(predictor, [np.array(3)], 1)[0].shape == (5,)
+    facts = quantization(predictor)["quantization"]
+    assert (facts["layers"], facts["share_of_parameters"]) == (1, 0)
+
+
+def test_nothing_is_known_of_what_holds_no_model() -> None:
+    assert quantization(lambda samples: samples) == {}  # type: ignore[arg-type]
+
+
+def test_a_model_without_a_layer_for_int8_is_not_served_in_fp32() -> None:
+    with pytest.raises(Unsupported) as error:
+        TensorPredictor(nn.Sequential(nn.Conv2d(1, 1, 3), nn.RNN(1, 1)), CPU, "int8")
+    assert str(error.value) == (
+        "Sequential has nothing to compute in int8: torch quantises linear, LSTM and GRU layers "
+        "dynamically, and it has none"
+    )
+
+
+def test_a_torch_without_dynamic_quantisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("torch.ao.quantization.quantize_dynamic")
+    with pytest.raises(UserError) as error:
+        cast(LINEAR, CPU, "int8")
+    assert type(error.value) is UserError
+    assert str(error.value) == (
+        f"torch {torch.__version__} has no torch.ao.quantization.quantize_dynamic, which int8 "
+        "needs: choose another precision, or torch 2.13"
+    )

@@ -6,11 +6,14 @@ import pytest
 
 from benchmarks.components import all_tasks, image_classification, task
 from pytest_aibench import datasets
+from pytest_aibench.devices import resolve
+from pytest_aibench.errors import Unsupported
 from pytest_aibench.quality.metrics import metric
-from pytest_aibench.training import Resumable, Task
+from pytest_aibench.training import Resumable, Task, cast
 from pytest_aibench.units import RATE, TIME
 
 TASKS = all_tasks()
+CONVOLUTIONS_ALONE = {"image_compression", "image_to_image"}
 
 
 def test_every_folder_is_a_task() -> None:
@@ -43,3 +46,13 @@ def test_task_names_what_there_is(task: Task) -> None:
 @pytest.mark.parametrize("task", TASKS, ids=str)
 def test_a_training_can_be_interrupted(task: Task) -> None:
     assert isinstance(task.learner(task.build(), 100), Resumable)
+
+
+def test_models_are_served_in_int8_unless_all_of_them_is_convolutions() -> None:
+    without = set()
+    for one in TASKS:
+        try:
+            cast(one.build(), resolve("cpu")[0], "int8")
+        except Unsupported:
+            without.add(one.name)
+    assert without == CONVOLUTIONS_ALONE

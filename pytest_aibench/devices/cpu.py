@@ -40,8 +40,8 @@ class CpuDevice:
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """``fp32``, and ``bf16`` with torch."""
-        return ("fp32",) if why_no_torch() else ("fp32", "bf16")
+        """``fp32``; with torch also ``bf16``, and ``int8`` by dynamic quantisation."""
+        return ("fp32",) if why_no_torch() else ("fp32", "bf16", "int8")
 
     def synchronize(self) -> None:
         """Nothing to do: a call returns when its work is done."""

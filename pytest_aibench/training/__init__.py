@@ -8,6 +8,7 @@ from pytest_aibench.training.predictor import (
     cast,
     dtype,
     multiply_accumulates,
+    quantization,
 )
 from pytest_aibench.training.runner import Trainer
 from pytest_aibench.training.task import (
@@ -37,5 +38,6 @@ __all__ = [
     "cpu_threads",
     "dtype",
     "multiply_accumulates",
+    "quantization",
     "tensors",
 ]

@@ -169,7 +169,7 @@ class Trainer:
             compile: Have torch compile model and loss; None does what ``--aibench-compile`` says.
 
         Raises:
-            Unsupported: The task's learner, or the device, does not run so.
+            Unsupported: No training, or not the task's learner, or not the device, runs so.
             UserError: Task, seed or target is none, the precision is none that a training computes
                 in, the folder for pictures, or that for weights, cannot be written, or all
                 references are for smaller batches.

@@ -74,8 +74,10 @@ class Way:
 
         Raises:
             UserError: The precision is none that a training computes in.
-            Unsupported: The task's learner, or the device, does not run so.
+            Unsupported: No training, or not the task's learner, or not the device, runs so.
         """
+        if self.precision == "int8":
+            raise Unsupported("int8 is for inference: trainings compute in fp32, bf16 or fp16")
         if self.precision not in _PRECISIONS:
             known = ", ".join(_PRECISIONS)
             raise UserError(f"no training computes in {self.precision}: use one of {known}")

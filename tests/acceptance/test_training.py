@@ -120,6 +120,59 @@ def test_a_task_is_trained_on_several_seeds(component: pytest.Pytester) -> None:
     assert [one["macs_per_sample"] for one in trainings] == [4, 4, 4]
 
 
+PRECISIONS = """
+from clouds.task import TASK
+from pytest_aibench import SingleStream
+from pytest_aibench.datasets import get
+from pytest_aibench.training import quantization
+
+def test_training(trainer, precision):
+    trainer.run(TASK, precision=precision).require(top1=TASK.bound())
+
+def test_inference(loadgen, trainer, device, precision):
+    weights, provenance = trainer.trained(TASK)
+    model = TASK.serve(weights, device, precision)
+    provenance = {**provenance, **quantization(model)}
+    result = loadgen.run(model, get("clouds"), SingleStream(), provenance=provenance)
+    result.require(top1=TASK.bound())
+"""
+
+
+def test_all_precisions_are_served_and_int8_is_not_trained(component: pytest.Pytester) -> None:
+    component.makepyfile(PRECISIONS)
+    result = component.runpytest("--aibench-precision=all", "-rs")
+    result.assert_outcomes(passed=5, skipped=1)
+    result.stdout.fnmatch_lines(
+        ["SKIPPED * int8 is for inference: trainings compute in fp32, bf16 or fp16"]
+    )
+    record = json.loads(stored_files(component.path / ".aibench")[-1].read_text())
+    served = {
+        entry["precision"]: entry["provenance"].get("quantization")
+        for entry in record["benchmarks"]
+        if "test_inference" in entry["id"]
+    }
+    assert served.pop("int8") == {
+        "layers": 1,
+        "share_of_parameters": 1,
+        "engine": import_module("torch").backends.quantized.engine,
+    }
+    assert served == {"fp32": None, "bf16": None}
+
+
+def test_a_model_without_a_layer_for_int8_is_skipped(component: pytest.Pytester) -> None:
+    change(component, "model.py", "nn.Linear(2, 2)", "nn.Conv1d(2, 2, 1)")
+    change(component, "model.py", "self.line(points)", "self.line(points[..., None])[..., 0]")
+    component.makepyfile(PRECISIONS)
+    result = component.runpytest("--aibench-precision=fp32,int8", "-rs", "-k", "inference")
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            "SKIPPED * Line has nothing to compute in int8: torch quantises linear, LSTM and GRU "
+            "layers dynamically, and it has none"
+        ]
+    )
+
+
 def requiring(component: pytest.Pytester, bound: str) -> pytest.RunResult:
     """The training with another bound beside that on its quality."""
     path = next(component.path.glob("test_*.py"))

@@ -26,7 +26,7 @@ from benchmarks.components.image_to_text.sprites import COLOURS, SHAPES, SIDE, G
 from pytest_aibench.datasets import get
 from pytest_aibench.devices import resolve
 from pytest_aibench.quality.metrics import metric
-from pytest_aibench.training import cpu_threads
+from pytest_aibench.training import cast, cpu_threads
 from tests.components.batches import together_and_alone
 
 DISCS = Group(number=2, size="large", colour="red", shape="disc")
@@ -134,6 +134,13 @@ def test_each_written_word_is_the_most_probable_after_those_before() -> None:
         ).all()
     assert written.shape == (3, LENGTH)
     assert best.isfinite().all()
+
+
+def test_words_are_scored_in_fp32_in_int8_too() -> None:
+    captioner = small_captioner()
+    quantised = cast(captioner, resolve("cpu")[0], "int8")
+    assert type(quantised.lstm) is not type(captioner.lstm)
+    assert torch.equal(quantised.next_word.weight, captioner.next_word.weight)
 
 
 def test_steps_lower_the_loss() -> None:

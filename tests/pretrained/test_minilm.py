@@ -177,7 +177,7 @@ def test_rows_are_filled_up() -> None:
     assert filled([[7]]).dtype == np.int64
 
 
-@pytest.mark.parametrize(("precision", "within"), [("fp32", 1e-5), ("bf16", 0.02)])
+@pytest.mark.parametrize(("precision", "within"), [("fp32", 1e-5), ("bf16", 0.02), ("int8", 0.02)])
 def test_answers_do_not_depend_on_the_batch(
     weights: dict[str, Tensor], precision: str, within: float
 ) -> None:

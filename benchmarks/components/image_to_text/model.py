@@ -24,7 +24,7 @@ class Captioner(nn.Module):
         self.embed = nn.Sequential(nn.Linear(features, embedding), nn.BatchNorm1d(embedding))
         self.words = nn.Embedding(words, embedding)
         self.lstm = nn.LSTM(embedding, hidden, batch_first=True)
-        self.next_word = nn.Linear(hidden, words)
+        self.next_word = _InFullPrecision(hidden, words)
         nn.init.normal_(self.words.weight, std=0.3)
         # Words come after the image: with gates that forget, what it shows is never learnt.
         nn.init.constant_(self.lstm.get_parameter("bias_ih_l0")[hidden : 2 * hidden], 2.0)
@@ -41,7 +41,7 @@ class Captioner(nn.Module):
     def score(self, seen: Tensor, captions: Tensor) -> Tensor:
         """Negative log-likelihood in nats, (n,), of captions, (n, length)."""
         read = torch.cat((seen, self.words(captions[:, :-1])), dim=1)
-        logits = self._logits(self.lstm(read)[0])
+        logits = self.next_word(self.lstm(read)[0])
         nats = functional.cross_entropy(
             logits.transpose(1, 2), captions, ignore_index=PAD, reduction="none"
         )
@@ -52,14 +52,17 @@ class Captioner(nn.Module):
         read, memory, tokens = seen, None, []
         for _ in range(length):
             output, memory = self.lstm(read, memory)
-            tokens.append(self._logits(output).argmax(dim=2))
+            tokens.append(self.next_word(output).argmax(dim=2))
             read = self.words(tokens[-1])
         return torch.cat(tokens, dim=1)
 
-    def _logits(self, hidden: Tensor) -> Tensor:
-        """In full precision: rounded logits would move likelihoods near 1 by several per cent."""
-        weight, bias = self.next_word.weight.float(), self.next_word.bias.float()
-        return functional.linear(hidden.float(), weight, bias)
+
+class _InFullPrecision(nn.Linear):
+    """Computes in fp32: rounded logits would move likelihoods near 1 by several per cent."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map (..., hidden) to (..., words)."""
+        return functional.linear(inputs.float(), self.weight.float(), self.bias.float())
 
 
 def small_captioner(width: int = 16, hidden: int = 256) -> Captioner:
