@@ -280,7 +280,7 @@ LINEAR = nn.Linear(4, 4)
         (nn.Sequential(LINEAR, nn.LayerNorm(4)), 1, 20 / 28),
         (Recurrent(nn.LSTM(4, 3, 2, bidirectional=True, batch_first=True)), 1, 1),
         (Recurrent(nn.GRU(4, 3, batch_first=True)), 1, 1),
-        (nn.Sequential(nn.Flatten(0, 1), Cells()), 2, 1),
+        (nn.Sequential(nn.Flatten(0, 1), LINEAR, Cells()), 3, 1),
         (ENCODER, 2, 76 / (80 + 76 + 16)),
         (Padded(), 4, 76 / (80 + 76 + 16)),
     ],
