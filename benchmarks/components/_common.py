@@ -1,4 +1,4 @@
-"""What several tasks share: a loss, learning-rate schedules, and a trivial answer."""
+"""What several tasks share: a layer, a loss, learning-rate schedules, and a trivial answer."""
 
 from __future__ import annotations
 
@@ -55,6 +55,14 @@ class Drops:
     def __call__(self, optimizer: Optimizer, steps: int) -> LRScheduler:
         """The schedule of an optimiser, for so many steps."""
         return MultiStepLR(optimizer, [round(share * steps) for share in self.at], self.factor)
+
+
+class InFullPrecision(nn.Linear):
+    """A linear layer that computes in fp32 in every precision: torch quantises no subclass."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map (..., inputs) to (..., outputs)."""
+        return functional.linear(inputs.float(), self.weight.float(), self.bias.float())
 
 
 def cross_entropy(model: nn.Module, inputs: Tensor, classes: Tensor) -> Tensor:

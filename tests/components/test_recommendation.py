@@ -7,12 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from benchmarks.components import _movielens
 from benchmarks.components.recommendation import FULL, TASK, data
 from benchmarks.components.recommendation.model import NeuMF
 from pytest_aibench.datasets import Carrier, registered
+from pytest_aibench.devices import resolve
 from pytest_aibench.quality.metrics import metric
+from pytest_aibench.training import cast
 from tests.components.batches import check_batches
 from tests.components.movielens import FILMS_OF_A_USER, small_movielens
 
@@ -70,6 +73,19 @@ def test_scores_are_the_papers_formula() -> None:
     scores = model({"user": torch.tensor([1, user]), "items": torch.tensor([[0, 2], [4, item]])})
     assert scores.shape == (2, 2)
     torch.testing.assert_close(scores[1, 1:], expected)
+
+
+def test_int8_rounds_no_products_beside_a_large_perceptron() -> None:
+    torch.manual_seed(0)
+    model = NeuMF(5, 7, factors=3, layers=(4, 2))
+    for table in (*model.users, *model.items):
+        nn.init.normal_(table.get_parameter("weight"))
+    nn.init.zeros_(model.perceptron.get_parameter("0.weight"))
+    nn.init.constant_(model.perceptron.get_parameter("0.bias"), 100)
+    quantised = cast(model, resolve("cpu")[0], "int8")
+    assert type(quantised.get_submodule("perceptron.0")) is not nn.Linear
+    pairs = {"user": torch.arange(5), "items": torch.arange(7).expand(5, 7)}
+    torch.testing.assert_close(quantised(pairs), model(pairs), rtol=0, atol=1e-4)
 
 
 def test_steps_lower_the_loss() -> None:

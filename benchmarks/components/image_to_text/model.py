@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.components._common import InFullPrecision
 from benchmarks.components.image_to_text.data import LENGTH, PAD, WORDS
 from pytest_aibench.training import Batch
 
@@ -24,7 +25,8 @@ class Captioner(nn.Module):
         self.embed = nn.Sequential(nn.Linear(features, embedding), nn.BatchNorm1d(embedding))
         self.words = nn.Embedding(words, embedding)
         self.lstm = nn.LSTM(embedding, hidden, batch_first=True)
-        self.next_word = _InFullPrecision(hidden, words)
+        # Rounded logits would move likelihoods near 1 by several per cent.
+        self.next_word = InFullPrecision(hidden, words)
         nn.init.normal_(self.words.weight, std=0.3)
         # Words come after the image: with gates that forget, what it shows is never learnt.
         nn.init.constant_(self.lstm.get_parameter("bias_ih_l0")[hidden : 2 * hidden], 2.0)
@@ -55,14 +57,6 @@ class Captioner(nn.Module):
             tokens.append(self.next_word(output).argmax(dim=2))
             read = self.words(tokens[-1])
         return torch.cat(tokens, dim=1)
-
-
-class _InFullPrecision(nn.Linear):
-    """Computes in fp32: rounded logits would move likelihoods near 1 by several per cent."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Map (..., hidden) to (..., words)."""
-        return functional.linear(inputs.float(), self.weight.float(), self.bias.float())
 
 
 def small_captioner(width: int = 16, hidden: int = 256) -> Captioner:

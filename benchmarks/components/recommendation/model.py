@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from benchmarks.components._common import InFullPrecision
+
 
 class NeuMF(nn.Module):
     """Generalised matrix factorisation beside a perceptron (He et al., 2017, figure 3).
@@ -32,7 +34,9 @@ class NeuMF(nn.Module):
         self.perceptron = nn.Sequential(
             *(part for widths in pairwise(layers) for part in (nn.Linear(*widths), nn.ReLU()))
         )
-        self.join = nn.Linear(factors + layers[-1], 1)
+        # Products are small beside what the perceptron gives: one scale for both, as in int8, would
+        # round half of them to nothing.
+        self.join = InFullPrecision(factors + layers[-1], 1)
         for table in (*self.users, *self.items):
             nn.init.normal_(table.weight, std=0.01)
 
