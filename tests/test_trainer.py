@@ -36,6 +36,7 @@ from tests.clouds import (
     with_training_points_in_test,
 )
 from tests.lazy_files import in_files, reads
+from tests.wheels import carrier_of, make_wheel
 
 CPU = resolve("cpu")[0]
 NAN = float("nan")
@@ -137,6 +138,25 @@ def test_test_samples_that_were_trained_on_are_found() -> None:
             "the first is sample 58",
         ),
     )
+
+
+def test_quality_on_other_data_goes_into_the_record(tmp_path: Path) -> None:
+    @register("others")
+    def others(split: str) -> Dataset:
+        data = two_clouds(split)
+        return replace(data, references=1 - data.references)
+
+    @register("far", carriers=(carrier_of(make_wheel(tmp_path, "far-1.0-py3-none-any.whl")),))
+    def far(split: str) -> Dataset:
+        raise AssertionError("nothing is fetched for this")
+
+    run, outcome = judged(replace(TASK, elsewhere=("others", "far")))
+    (entry,) = run.entries()
+    assert outcome.verdict is Verdict.PASSED
+    assert entry.elsewhere.keys() == {"others", "far"}
+    assert entry.elsewhere["others"] == pytest.approx(1 - entry.quality_trace[-1])
+    assert entry.elsewhere["far"] is None
+    assert judged()[0].entries()[0].elsewhere == {}
 
 
 @pytest.mark.parametrize("lazy", ["train", "test"])

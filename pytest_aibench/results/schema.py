@@ -208,6 +208,7 @@ class TrainingEntry:
             it had ended before its session was interrupted.
         precision: What its steps computed in; weights and evaluations are fp32.
         compiled: Whether torch compiled its loss.
+        elsewhere: Quality of its weights on other data, by data set; null where that was not there.
     """
 
     seed: int
@@ -230,6 +231,7 @@ class TrainingEntry:
     resumed_after: list[int] = field(default_factory=list)
     precision: str = "fp32"
     compiled: bool = False
+    elsewhere: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,7 @@ class TrainingResult:
         precision: What its steps computed in; weights and evaluations are fp32.
         compiled: Whether torch compiled its loss.
         determinism: What decides whether the same seed gives the same weights.
+        elsewhere: Quality on other data, by data set; None where it was not measured.
     """
 
     metric: str
@@ -88,6 +89,7 @@ class TrainingResult:
     precision: str = "fp32"
     compiled: bool = False
     determinism: dict[str, Any] = field(default_factory=dict)
+    elsewhere: dict[str, float | None] = field(default_factory=dict)
 
     @property
     def quality(self) -> Estimate:
@@ -169,6 +171,7 @@ class TrainingResult:
             resumed_after=list(self.resumed_after),
             precision=self.precision,
             compiled=self.compiled,
+            elsewhere=self.elsewhere,
         )
 
 

@@ -219,7 +219,7 @@ class Trainer:
         )
         if target is None and way == PLAIN:
             keep(task, result, self.device, scale=self.scale)
-        return result
+        return replace(result, elsewhere=_elsewhere(task, result, self.device))
 
     def _measured(
         self, task: Task, seed: int, target: float | None, way: Way, file: StateFile | None
@@ -313,6 +313,22 @@ def _complexity(task: Task, result: TrainingResult) -> Complexity:
         sample = datasets.get(task.dataset, "test").samples[0]
         macs_per_sample = macs(task.predictor(model, cpu, "fp32"), sample)
     return Complexity(n_parameters=n_parameters, macs_per_sample=macs_per_sample)
+
+
+def _elsewhere(task: Task, result: TrainingResult, device: Device) -> dict[str, float | None]:
+    """Quality on other data; None where they would have to be fetched first."""
+    quality, carriers = metric(task.metric), datasets.registered()
+
+    def measured(name: str) -> float | None:
+        if not all(carrier.path.exists() for carrier in carriers[name]):
+            return None
+        test = datasets.get(name, "test")
+        model = task.serve(result.state_dict, device, "fp32")
+        outputs = predict(model, test.samples, task.batch_size)
+        return quality.estimate(quality.scores(outputs, test.references)).value
+
+    with cpu_threads(task.cpu_threads):
+        return {name: measured(name) for name in task.elsewhere}
 
 
 def _draw(task: Task, result: TrainingResult, device: Device, folder: Path) -> None:

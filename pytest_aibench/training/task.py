@@ -178,6 +178,8 @@ class Task:
         learner: ``(model, steps)`` makes what learns, for a model on its device.
         predictor: ``(model, device, precision)`` makes the model ready to answer.
         baseline: The trivial answer that the target must beat.
+        elsewhere: Other data sets on whose test splits trained weights are measured, for the
+            record; those that would have to be fetched first are left out.
         pictures: ``(test set, outputs)`` draws what there is to look at, uint8 of shape
             (height, width, 3); None where there is nothing.
         time_to_quality: What is required of the time a training takes to its target.
@@ -199,6 +201,7 @@ class Task:
     learner: Callable[[nn.Module, int], Learner]
     predictor: Callable[[nn.Module, Device, str], Predictor]
     baseline: Baseline
+    elsewhere: tuple[str, ...] = ()
     pictures: Callable[[Dataset, Sequence[Any]], npt.NDArray[np.uint8]] | None = None
     time_to_quality: Bound
     scenarios: tuple[Scenario, ...]

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from benchmarks.components.speech_recognition import TASK, data
+from benchmarks.components._recordings import Recording
+from benchmarks.components.speech_recognition import TASK, data, people
 from benchmarks.components.speech_recognition.espeak import RATE_HZ, Sound, Synthesiser, synthesiser
 from benchmarks.components.speech_recognition.letters import LETTERS, collapse, decode, encode
 from benchmarks.components.speech_recognition.model import BatchRNN, DeepSpeech2
@@ -45,6 +46,32 @@ def test_splits_are_of_other_voices_and_seeds() -> None:
     assert "GPL-3.0" in test.licence
 
 
+def test_people_say_digits_and_other_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ("five five", "five of clubs", "two nine three four zero")
+    spoken = [Recording(np.full(160, n, np.int16), text) for n, text in enumerate(texts)]
+    monkeypatch.setattr(people, "of_sphinx", lambda: spoken)
+    digits, speech = people.load_digits("test"), people.load_speech("test")
+    assert digits.references.tolist() == [texts[0], texts[2]]
+    assert speech.references.tolist() == list(texts)
+    assert digits.samples.shape == (2, 221)  # of 22 050 Hz
+    assert digits.licence == "BSD-2-Clause"
+    assert {people.DIGITS_NAME, people.SPEECH_NAME} < set(TASK.elsewhere)
+    with pytest.raises(UserError) as error:
+        people.load_digits("train")
+    assert str(error.value) == (
+        "'spoken_digits_by_people' has only the split 'test': nobody learns from so few"
+    )
+
+
+def test_utterances_may_be_of_any_length() -> None:
+    listener = Listener(TASK.build(), CPU, "fp32")
+    sounds = list(np.random.default_rng(0).integers(-99, 99, (2, 50_000), np.int16))
+    images, lengths = listener.preprocess(sounds)
+    assert images.shape == (2, 1, 40, 195)
+    assert lengths.tolist() == [98, 98]
+    assert listener.infer((images, lengths)).shape == (2, 98)
+
+
 @pytest.mark.parametrize(
     ("part", "voices"),
     [("train", data._VARIANTS), ("test", data._HELD_OUT), ("known", data._VARIANTS)],
@@ -66,7 +93,7 @@ def test_a_part_is_spoken_by_its_own_voices(part: str, voices: tuple[str, ...]) 
 def test_utterances_are_spoken_digits() -> None:
     test = data.load("test")
     for samples, text in zip(test.samples, test.references, strict=True):
-        assert set(text.split()) <= set(data._DIGITS)
+        assert set(text.split()) <= set(data.DIGITS)
         assert 1 <= len(text.split()) <= 3
         assert 500 < samples.astype(float).std() < 10000
 
@@ -89,7 +116,7 @@ def test_speech_has_a_step_for_each_letter_and_each_blank_between_equal_ones() -
 def test_texts_and_letters() -> None:
     assert encode(["a b", "c"], 4).tolist() == [[2, 1, 3, 0], [4, 0, 0, 0]]
     assert decode(encode(["three one"], 12)[0]) == "three one"
-    assert max(map(len, data._DIGITS)) * 3 + 2 == data.TRANSCRIPT_LENGTH
+    assert max(map(len, data.DIGITS)) * 3 + 2 == data.TRANSCRIPT_LENGTH
 
 
 @pytest.mark.parametrize(

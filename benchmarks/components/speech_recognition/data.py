@@ -20,7 +20,7 @@ SAMPLES = 28672
 
 TRANSCRIPT_LENGTH = 17
 
-_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _ACCENTS = ("en-us", "en", "en-gb-scotland", "en-029", "en-gb-x-rp", "en-gb-x-gbclan")
 _VARIANTS = (
     "m1", "m2", "m3", "m4", "m5", "f1", "f2", "f3", "Alex", "Andrea", "Annie", "Denis", "Gene",
@@ -87,7 +87,7 @@ def _utterances(part: str, synthesiser: Synthesiser) -> Iterator[tuple[Sound, st
     count = 0
     while count < UTTERANCES[part]:
         digits = rng.integers(10, size=rng.integers(1, 4))
-        text = " ".join(_DIGITS[digit] for digit in digits)
+        text = " ".join(DIGITS[digit] for digit in digits)
         accent, variant = _ACCENTS[rng.integers(6)], voices[rng.integers(len(voices))]
         speech = synthesiser.say(
             text,

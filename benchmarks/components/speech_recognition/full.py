@@ -144,6 +144,7 @@ FULL_TASK = replace(
         clip_norm=400.0,
     ),
     predictor=UtteranceListener,
+    elsewhere=(),
     baseline=Baseline(name=TASK.baseline.name, answer=most_frequent_text),
     time_to_quality=at_most("42.78 h"),
     scenarios=SCENARIOS,

@@ -13,9 +13,10 @@ from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
 from benchmarks.components._common import OneCycle
-from benchmarks.components.speech_recognition.data import NAME
+from benchmarks.components.speech_recognition.data import KNOWN_VOICES_NAME, NAME
 from benchmarks.components.speech_recognition.letters import LETTERS, collapse, decode
 from benchmarks.components.speech_recognition.model import DeepSpeech2
+from benchmarks.components.speech_recognition.people import DIGITS_NAME, SPEECH_NAME
 from benchmarks.components.speech_recognition.spectrogram import BANDS, frames, spectrograms
 from pytest_aibench.bounds import at_least, at_most
 from pytest_aibench.datasets import Dataset
@@ -108,6 +109,7 @@ TASK = Task(
     ),
     predictor=Listener,
     baseline=Baseline(name="most frequent text", answer=most_frequent_text),
+    elsewhere=(KNOWN_VOICES_NAME, DIGITS_NAME, SPEECH_NAME),
     time_to_quality=at_most("100 s"),
     scenarios=(
         SingleStream(latency_bound="50 ms"),
