@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.pretrained import MODELS
-from pytest_aibench import BatchingServer, Offline, Scenario, Server
+from pytest_aibench import BatchingServer, Scenario, Server
 from pytest_aibench.datasets import get
 from pytest_aibench.training import quantization
 
@@ -35,11 +35,12 @@ def test_pretrained(
     """A published model answers as well as it did when it was first measured, and as fast."""
     model.check_fetched()
     served = model.serve(device, precision)
+    gathers = isinstance(scenario, Server) and not model.streamed
     result = loadgen.run(
-        BatchingServer(served, model.max_batch) if isinstance(scenario, Server) else served,
+        BatchingServer(served, model.max_batch) if gathers else served,
         get(model.name),
         scenario,
-        bounds={"throughput": model.throughput} if isinstance(scenario, Offline) else {},
+        bounds=model.bounds(scenario),
         references={} if precision == "fp32" else {"fp32": model.serve(device, "fp32")},
         max_batch=model.max_batch,
         # In int8 the range of a batch's activations is that of its samples together.

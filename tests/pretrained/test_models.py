@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.pretrained import MODELS, Pretrained
+from pytest_aibench import Offline, SingleStream, at_most
 from pytest_aibench.datasets import DataAbsent, registered
 from pytest_aibench.quality.metrics import metric
-from pytest_aibench.units import RATE
+
+FOUR = ("single_stream", "multi_stream", "server", "offline")
 
 every_model = pytest.mark.parametrize("model", MODELS, ids=str)
 
@@ -17,14 +20,11 @@ every_model = pytest.mark.parametrize("model", MODELS, ids=str)
 @every_model
 def test_a_model_names_what_there_is(model: Pretrained) -> None:
     assert all(len(carrier.sha256) == 64 for carrier in registered()[model.name])
-    assert all(0 < target < 1 and metric(name) for name, target in model.targets.items())
-    assert {scenario.name for scenario in model.scenarios} == {
-        "single_stream",
-        "multi_stream",
-        "server",
-        "offline",
-    }
-    assert model.throughput.limit.unit == RATE
+    assert all(target > 0 and metric(name) for name, target in model.targets.items())
+    names = {"server", "offline"} if model.streamed else set(FOUR)
+    assert {scenario.name for scenario in model.scenarios} == names
+    for scenario in model.scenarios:
+        assert model.bounds(scenario) or scenario.latency_bound_s
     assert {"weights", "architecture", "data", "target"} <= model.provenance.keys()
 
 
@@ -47,11 +47,34 @@ def test_nothing_is_fetched_by_a_benchmark(
     model.check_fetched()
 
 
+def test_speed_is_required_where_it_is_judged() -> None:
+    tokens = {"ttft_p90": at_most("1 s")}
+    single, streamed = MODELS[0], replace(MODELS[0], streamed=tokens, throughput=None)
+    assert single.bounds(Offline()) == {"throughput": single.throughput}
+    assert single.bounds(SingleStream()) == {}
+    assert streamed.bounds(Offline()) == streamed.bounds(SingleStream()) == tokens
+
+
 @every_model
-def test_reduced_precisions_are_judged_by_fp32(model: Pretrained) -> None:
-    assert {str(bound) for bound in model.required("bf16").values()} == {"≥ 97% of fp32"}
+def test_a_target_is_required_of_fp32(model: Pretrained) -> None:
     required = model.required("fp32")
     assert {name: bound.limit.value for name, bound in required.items()} == model.targets
+    for name, bound in required.items():
+        assert bound.at_least == (metric(name).better == "higher")
+
+
+@pytest.mark.parametrize(
+    ("targets", "within", "required"),
+    [
+        ({"top1": 0.7, "top5": 0.9}, 0.03, ["≥ 97% of fp32", "≥ 97% of fp32"]),
+        ({"wer": 0.05}, 0.2, ["≤ 120% of fp32"]),
+    ],
+)
+def test_reduced_precisions_are_judged_by_fp32(
+    targets: dict[str, float], within: float, required: list[str]
+) -> None:
+    model = replace(MODELS[0], targets=targets, within=within)
+    assert [str(bound) for bound in model.required("bf16").values()] == required
 
 
 def test_an_unfetched_model_is_skipped_with_the_command(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from benchmarks.components.summarization.data import NETWORKX
+from benchmarks.pretrained._packages import imported
 from pytest_aibench.datasets import Carrier, Dataset, register
-from pytest_aibench.errors import Unsupported
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -73,11 +73,9 @@ def weights() -> dict[str, Tensor]:
         DataAbsent: The carrier is not there and cannot be fetched.
         Unsupported: The package safetensors is not installed.
     """
-    try:
-        from safetensors.torch import load as read
-    except ImportError:
-        raise _needs("safetensors") from None
-    return read(WEIGHTS.read(f"{FOLDER}/model.safetensors"))
+    file = WEIGHTS.read(f"{FOLDER}/model.safetensors")
+    found: dict[str, Tensor] = imported("safetensors.torch", NAME).load(file)
+    return found
 
 
 def tokenizer() -> Tokenizer:
@@ -87,11 +85,9 @@ def tokenizer() -> Tokenizer:
         DataAbsent: The carrier is not there and cannot be fetched.
         Unsupported: The package tokenizers is not installed.
     """
-    try:
-        from tokenizers import Tokenizer
-    except ImportError:
-        raise _needs("tokenizers") from None
-    return Tokenizer.from_str(WEIGHTS.read(f"{FOLDER}/tokenizer.json").decode())
+    text = WEIGHTS.read(f"{FOLDER}/tokenizer.json").decode()
+    found: Tokenizer = imported("tokenizers", NAME).Tokenizer.from_str(text)
+    return found
 
 
 def summed_up(code: str) -> Iterator[Pair]:
@@ -113,7 +109,3 @@ def _pairs() -> list[Pair]:
     by_summary = {pair.summary: pair for pair in pairs}
     once = {pair.body: pair for pair in by_summary.values()}.values()
     return sorted(once, key=lambda pair: sha256(pair.summary.encode()).digest())[:PAIRS]
-
-
-def _needs(package: str) -> Unsupported:
-    return Unsupported(f"{NAME!r} needs {package}: pip install 'pytest-aibench[suite,pretrained]'")
