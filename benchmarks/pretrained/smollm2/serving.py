@@ -151,9 +151,9 @@ WRITER = Pretrained(
         **_SAME,
         "data": "12 chapters of Python's documentation, 48 tokens of each and the first 32 of them "
         "again: the 16 that follow there are to follow here, written greedily",
-        "target": "0.6; measured 0.81 (99 % interval 0.52 to 1): ten prompts are gone on with as "
-        "they should be, two otherwise. One that is makes 0.08 of a difference, hence 70 % of fp32 "
-        "for other precisions",
+        "target": "0.6; measured 0.81 (99 % interval 0.52 to 1): it goes on with eight texts as "
+        "they were, with two nearly so, and makes something else of two. A text is 0.08 of it, "
+        "hence 70 % of fp32 for other precisions",
         "bounds": _BOUNDS,
     },
 )
