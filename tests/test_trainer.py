@@ -154,7 +154,9 @@ def test_quality_on_other_data_goes_into_the_record(tmp_path: Path) -> None:
     (entry,) = run.entries()
     assert outcome.verdict is Verdict.PASSED
     assert entry.elsewhere.keys() == {"others", "far"}
-    assert entry.elsewhere["others"] == pytest.approx(1 - entry.quality_trace[-1])
+    quality = run.result.quality.value
+    assert quality is not None
+    assert entry.elsewhere["others"] == pytest.approx(1 - quality)
     assert entry.elsewhere["far"] is None
     assert judged()[0].entries()[0].elsewhere == {}
 

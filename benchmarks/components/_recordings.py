@@ -111,8 +111,10 @@ def resampled(sound: Sound, from_hz: int, to_hz: int) -> Sound:
     from scipy.signal import resample_poly
 
     divisor = np.gcd(from_hz, to_hz)
-    resampled = resample_poly(sound.astype(np.float64), to_hz // divisor, from_hz // divisor)
-    return resampled.round().clip(-(2**15), 2**15 - 1).astype(np.int16)
+    found: npt.NDArray[np.float64] = resample_poly(
+        sound.astype(np.float64), to_hz // divisor, from_hz // divisor
+    )
+    return np.rint(found).clip(-(2**15), 2**15 - 1).astype(np.int16)
 
 
 def filled(sounds: Sequence[Sound]) -> Sound:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,6 @@ from pytest_aibench import Offline, Scenario, at_least, at_most
 from pytest_aibench.bounds import Bound
 from pytest_aibench.datasets import DataAbsent, registered
 from pytest_aibench.quality.metrics import metric
-from pytest_aibench.training import Predictor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -20,8 +19,8 @@ class Pretrained:
     Attributes:
         name: Name of the model, and of the data set that it is judged on. The
             carriers of that data set are those of the weights, too.
-        serve: ``(device, precision)`` makes the model ready to answer, once for each: in three
-            phases, or token by token.
+        serve: ``(device, precision)`` makes the model ready to answer, once for each: a `Predictor`
+            of three phases, or a function that gives token by token.
         targets: Worst quality in fp32, by metric.
         within: Share of what fp32 reaches that another precision may be worse.
         scenarios: The loads it is served under, with their latency bounds and rates.
@@ -33,7 +32,7 @@ class Pretrained:
     """
 
     name: str
-    serve: Callable[..., Predictor | Callable[[Any], Iterator[int]]]
+    serve: Callable[..., Any]
     targets: Mapping[str, float]
     within: float = 0.03
     scenarios: tuple[Scenario, ...]

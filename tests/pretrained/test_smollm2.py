@@ -40,11 +40,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Llama:
 
 @pytest.fixture
 def nothing_kept() -> Iterator[None]:
-    for kept in (data._published, data._chapters):
-        kept.cache_clear()
+    kept = (data._published, data._chapters, data.weights)
+    for each in kept:
+        each.cache_clear()
     yield
-    for kept in (data._published, data._chapters):
-        kept.cache_clear()
+    for each in kept:
+        each.cache_clear()
 
 
 def test_it_has_the_published_number_of_parameters() -> None:
@@ -206,7 +207,7 @@ def test_a_package_that_is_missing_is_named(
 def test_the_published_weights_know_the_order_of_words() -> None:
     text = data.tokenizer().encode("The capital of France is Paris.").ids
     turned_round = [text[0], *reversed(text[1:])]
-    served: Any = READER.serve(CPU, "fp32")
+    served = READER.serve(CPU, "fp32")
     texts = [np.array(text), np.array(turned_round)]
     in_order, out_of_order = served.postprocess(served.infer(served.preprocess(texts)))
     assert in_order < 0.6 * out_of_order

@@ -84,6 +84,7 @@ def _chapters() -> Tokens:
     return np.array(chapters[:CHAPTERS])
 
 
+@cache
 def weights() -> dict[str, Tensor]:
     """The published tensors by name, in fp32.
 

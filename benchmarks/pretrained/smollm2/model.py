@@ -114,7 +114,7 @@ def turned(features: Tensor, turns: Tensor) -> Tensor:
     The original has a half's first feature beside the other's; the GGUF format orders the weights
     so that pairs are neighbours.
     """
-    first, second = features.unflatten(-1, (-1, 2)).unbind(-1)
+    first, second = features[..., ::2], features[..., 1::2]
     cosines, sines = turns
     pairs = (first * cosines - second * sines, first * sines + second * cosines)
     return torch.stack(pairs, -1).flatten(-2)
@@ -122,7 +122,8 @@ def turned(features: Tensor, turns: Tensor) -> Tensor:
 
 def _heads(features: Tensor) -> Tensor:
     """Split (n, t, width) to (n, heads, t, 64)."""
-    return features.unflatten(-1, (-1, _HEAD_WIDTH)).transpose(1, 2)
+    n, t, _ = features.shape
+    return features.view(n, t, -1, _HEAD_WIDTH).transpose(1, 2)
 
 
 def _for_all(shared: Tensor) -> Tensor:

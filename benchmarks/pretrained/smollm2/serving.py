@@ -86,17 +86,15 @@ def write(device: Device, precision: str) -> Writer:
     return Writer(model(device, precision), device)
 
 
-@cache
 def model(device: Device, precision: str) -> nn.Module:
-    """The published model on a device, made once.
+    """The published model on a device.
 
     Raises:
         DataAbsent: The weights are not there and cannot be fetched.
         Unsupported: A package that reads the model's file is not installed.
         UserError: The device does not support the precision.
     """
-    whole = from_published(weights()) if precision == "fp32" else model(device, "fp32")
-    return cast(whole, device, precision)
+    return cast(from_published(weights()), device, precision)
 
 
 _SAME = {

@@ -54,10 +54,9 @@ class Transcriber:
 
     def infer(self, inputs: npt.NDArray[np.float32]) -> list[list[int]]:
         """Tokens of each sample."""
-        from ctranslate2 import StorageView
-
+        storage = imported("ctranslate2", NAME).StorageView
         found = self._model.generate(
-            StorageView.from_array(inputs),
+            storage.from_array(inputs),
             [self._begin] * len(inputs),
             beam_size=1,
             max_length=MOST_TOKENS,
