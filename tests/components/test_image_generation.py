@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -94,14 +96,26 @@ def test_critic_comes_to_tell_images_apart() -> None:
     assert estimates[-1] > estimates[0] + 1
 
 
-def test_distance_of_patches_is_that_of_sorted_projections() -> None:
+@pytest.mark.parametrize("colours", [1, 3])
+def test_distance_of_patches_is_that_of_sorted_projections(colours: int) -> None:
     rng = np.random.default_rng(0)
-    drawn, real = rng.random((2, 6, 1, PATCH, PATCH), dtype=np.float32)
-    directions = np.random.Generator(np.random.PCG64(1)).normal(size=(PATCH**2, PROJECTIONS))
+    drawn, real = rng.random((2, 6, colours, PATCH, PATCH), dtype=np.float32)
+    shape = (colours * PATCH**2, PROJECTIONS)
+    directions = np.random.Generator(np.random.PCG64(1)).normal(size=shape)
     directions /= np.linalg.norm(directions, axis=0)
     ours, theirs = (images.reshape(6, -1) @ directions for images in (drawn, real))
     expected = np.mean([wasserstein_distance(*pair) for pair in zip(ours.T, theirs.T, strict=True)])
     assert patch_distances(list(drawn), real).mean() == pytest.approx(expected, rel=1e-5)
+
+
+def test_patches_come_from_all_corners_alike() -> None:
+    real = np.zeros((30, 3, 32, 32), np.float32)
+    distances = []
+    for rows, columns in product((slice(8), slice(-8, None)), repeat=2):
+        drawn = real.copy()
+        drawn[:, 2, rows, columns] = 1
+        distances.append(patch_distances(list(drawn), real).mean())
+    assert 0 < max(distances) < 1.5 * min(distances)
 
 
 def test_distance_of_patches_tells_noise_from_images() -> None:

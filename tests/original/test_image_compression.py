@@ -127,6 +127,8 @@ def test_it_sends_two_bits_a_pixel_and_the_baseline_too(imagenet: Path) -> None:
     (blocks, _) = FULL_TASK.baseline.answer(test, test)
     shape = (3, 176 // 4, 4, 176 // 2, 2)
     assert (blocks.reshape(shape) == blocks.reshape(shape)[:, :, :1, :, :1]).all()
+    assert (blocks[:, 0, 0] != blocks[:, 0, 2]).any()
+    assert (blocks[:, 0, 0] != blocks[:, 4, 0]).any()
     assert BITS_PER_PIXEL * 4 * 2 == 16
 
 
