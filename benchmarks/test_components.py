@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.components import all_tasks, full_tasks
+from benchmarks.components import all_tasks, first_task, full_tasks
 from pytest_aibench import BatchingServer, Offline, Scenario, Server, read_settings
 from pytest_aibench.datasets import get
 from pytest_aibench.training import cpu_threads, quantization
@@ -52,10 +52,14 @@ def _tasks(scale: str) -> list[tuple[Task, list[pytest.MarkDecorator]]]:
 
 
 def _marks(task: Task) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.subset] if task.component in SUBSET else []
+    stands_for_all = task.component in SUBSET and first_task(task.component) is task
+    return [pytest.mark.subset] if stands_for_all else []
 
 
 def _missing(task: Task) -> str:
+    first = first_task(task.component)
+    if first is not task:
+        return f"{task.component} at full scale is {first.name}"
     return f"{task.component} has no full task yet: {task.name} runs with --aibench-scale embedded"
 
 

@@ -154,6 +154,14 @@ def test_without_data_or_task_a_test_is_skipped(
             "SKIPPED * C10 has no full task yet: recommendation runs with --aibench-scale embedded",
         ]
     )
+    assert result.parseoutcomes()["skipped"] == 3
+
+
+def test_a_task_on_further_data_names_the_one_with_the_original(
+    pytester: pytest.Pytester,
+) -> None:
+    result = run_suite(pytester, "--aibench-scale=full", "-ktest_training and mnist", "-rs")
+    result.stdout.fnmatch_lines(["SKIPPED * C1 at full scale is image_classification"])
 
 
 @pytest.fixture

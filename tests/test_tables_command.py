@@ -153,6 +153,14 @@ def test_the_cost_of_the_subset(printed: Print) -> None:
     assert here["share"] == 0.7
 
 
+def test_of_several_tasks_of_a_component_the_first_is_in_the_subset(printed: Print) -> None:
+    named = {"C1": "a_on_more_data", "C9": "b", "C16": "c"}
+    further = [trained(name, 4, component=component) for component, name in named.items()]
+    store(trained("a", 4, component="C1"), *further)
+    (suite,) = json.loads(printed("--format", "json"))
+    assert suite["savings"][1]["members"] == ["a", "b", "c"]
+
+
 def test_a_training_on_several_seeds_is_preferred_to_a_newer_one_on_one_seed(
     printed: Print,
 ) -> None:

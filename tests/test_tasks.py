@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.components import all_tasks, image_classification, task
+from benchmarks.components import all_tasks, first_task, image_classification, task
 from pytest_aibench import datasets
 from pytest_aibench.devices import resolve
 from pytest_aibench.errors import Unsupported
@@ -27,16 +27,23 @@ def test_tasks_are_in_the_order_of_aibench() -> None:
     assert numbers == sorted(numbers)
 
 
+def is_first(task: Task) -> bool:
+    return first_task(task.component) is task
+
+
+def test_a_component_is_known_by_one_task() -> None:
+    assert len({task.component for task in TASKS}) == sum(map(is_first, TASKS)) == 17
+    others = [task.name for task in TASKS if not is_first(task)]
+    assert others == ["image_classification_mnist", "translation_sentences"]
+
+
 @pytest.mark.parametrize("task", TASKS, ids=str)
 def test_task_names_what_there_is(task: Task) -> None:
     assert task.dataset in datasets.registered()
     assert metric(task.metric).name == task.metric
-    assert {scenario.name for scenario in task.scenarios} == {
-        "single_stream",
-        "multi_stream",
-        "server",
-        "offline",
-    }
+    assert {scenario.name for scenario in task.scenarios} == (
+        {"single_stream", "multi_stream", "server", "offline"} if is_first(task) else {"offline"}
+    )
     assert task.throughput.limit.unit == RATE
     assert task.time_to_quality.limit.unit == TIME
     assert task.baseline.name

@@ -17,9 +17,14 @@ from pytest_aibench.training import Task
 
 
 def all_tasks() -> tuple[Task, ...]:
-    """The tasks of all folders, in the order of AIBench's component numbers."""
+    """The tasks of all folders, in the order of AIBench's component numbers, then by name."""
     tasks: list[Task] = [_folder(name).TASK for name in _names()]
     return tuple(sorted(tasks, key=lambda task: int(task.component.removeprefix("C"))))
+
+
+def first_task(component: str) -> Task:
+    """The task that a component is known by; further ones have other data."""
+    return next(task for task in all_tasks() if task.component == component)
 
 
 def full_tasks() -> dict[str, Task]:

