@@ -114,7 +114,7 @@ TASK = Task(
     scenarios=(
         SingleStream(latency_bound="50 ms"),
         MultiStream(latency_bound="150 ms"),
-        Server(target_qps=50, latency_bound="100 ms"),
+        Server(target_qps=100, latency_bound="100 ms"),
         Offline(),
     ),
     throughput=at_least("200 samples/s"),
