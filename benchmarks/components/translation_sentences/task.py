@@ -69,8 +69,7 @@ TASK = replace(
     provenance={
         "component": PHRASES.provenance["component"],
         "paper": "Luong et al., Effective Approaches to Attention-based Neural Machine "
-        "Translation, 2015, for Vaswani et al., 2017: a Transformer does not learn these sentences "
-        "in the time",
+        "Translation, 2015, for Vaswani et al., 2017",
         "architecture": "global attention with the general score; one layer of GRUs of 128 for "
         "four of LSTMs of 1000, no input feeding; both ways in the encoder (Bahdanau et al., "
         "2014); the mean embedding attended to goes to the next token (Nguyen and Chiang, 2018); "
