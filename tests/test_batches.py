@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -188,6 +190,25 @@ def test_a_file_that_cannot_be_read_is_named() -> None:
     with pytest.raises(UserError) as error:
         next(Feed(data, CPU, Alone()).batches(torch.arange(12), 4))
     assert str(error.value) == "7.jpg is no picture: put it there again"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch needs no such sockets")
+def test_a_temporary_folder_with_a_long_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = two_clouds("train")
+    data = replace(data, samples=in_files(data.samples, tmp_path / "samples"))
+    feed = Feed(data, CPU, Alone())
+    longest = "/" + "t" * 74
+    monkeypatch.setattr(tempfile, "tempdir", longest)
+    batches._check_temporary_folder()
+    monkeypatch.setattr(tempfile, "tempdir", f"{longest}t")
+    with pytest.raises(UserError) as error:
+        next(feed.batches(torch.arange(4), 2))
+    assert str(error.value) == (
+        f"lazy data are read by processes whose sockets cannot lie in {longest}t: set TMPDIR to a "
+        "folder whose name has 75 characters at most, like /tmp"
+    )
 
 
 def test_an_interrupted_training_on_files_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:

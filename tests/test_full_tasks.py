@@ -108,13 +108,14 @@ WITHOUT = ("-p", "no:randomly", "-p", "no:cacheprovider")
 
 
 @pytest.fixture(autouse=True)
-def own_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings and locks of devices that are nobody else's."""
+def own_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings and locks of devices that are nobody else's; sockets need a short name."""
     for name in [name for name in os.environ if name.startswith("AIBENCH_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AIBENCH_DEVICE", "cpu")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = str(tmp_path_factory.mktemp("t"))
+    monkeypatch.setenv("TMPDIR", folder)
+    monkeypatch.setattr(tempfile, "tempdir", folder)
 
 
 def run_suite(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import sys
+import tempfile
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 MOST_READERS = 8
 """Each holds two batches beside the one it reads."""
+
+_LONGEST_FOLDER = 107 - len("/pymp-12345678/listener-12345678")
+"""Of sockets through which torch hands tensors over, whose names have a limit (unix(7))."""
 
 T = TypeVar("T")
 
@@ -163,11 +168,12 @@ def _ahead(read: Callable[[int], T], count: int, seed: int) -> Generator[T, None
     Random numbers that it draws depend on the seed and the number, not on who reads.
 
     Raises:
-        UserError: As ``read``.
+        UserError: As ``read``, or the temporary folder's name is too long.
     """
     import torch
     from torch.utils.data import DataLoader
 
+    _check_temporary_folder()
     loader = DataLoader(
         cast("TorchDataset[T | UserError]", _Reads(read, count, seed)),
         batch_size=None,
@@ -179,6 +185,16 @@ def _ahead(read: Callable[[int], T], count: int, seed: int) -> Generator[T, None
         if isinstance(found, UserError):
             raise found
         yield found
+
+
+def _check_temporary_folder() -> None:
+    """Refuse one in which processes could not meet: they would wait for each other for ever."""
+    folder = tempfile.gettempdir()
+    if sys.platform == "linux" and len(os.fsencode(folder)) > _LONGEST_FOLDER:
+        raise UserError(
+            f"lazy data are read by processes whose sockets cannot lie in {folder}: set TMPDIR to "
+            f"a folder whose name has {_LONGEST_FOLDER} characters at most, like /tmp"
+        )
 
 
 @dataclass(frozen=True, slots=True)
