@@ -14,6 +14,7 @@ import pytest
 
 from pytest_aibench.bounds import Verdict, at_least, at_most
 from pytest_aibench.errors import UserError
+from pytest_aibench.inference import punctuality
 from pytest_aibench.inference.agreement import disagreement, not_a_number, same_answer
 from pytest_aibench.inference.job import Mode
 from pytest_aibench.inference.punctuality import SWITCH_INTERVAL_S, undisturbed
@@ -474,6 +475,12 @@ def test_options_that_cannot_be(options: dict[str, Any], message: str) -> None:
         Bench(FakeClock()).run(last_digits, SingleStream(), **options)
 
 
+@pytest.fixture
+def _collections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(punctuality, "gc", gc)
+
+
+@pytest.mark.usefixtures("_collections")
 def test_old_objects_are_kept_out_of_collections_and_given_back() -> None:
     interval_s = sys.getswitchinterval()
     assert gc.get_freeze_count() == 0
@@ -484,6 +491,7 @@ def test_old_objects_are_kept_out_of_collections_and_given_back() -> None:
     assert sys.getswitchinterval() == interval_s
 
 
+@pytest.mark.usefixtures("_collections")
 def test_objects_that_the_user_froze_stay_frozen() -> None:
     gc.freeze()
     try:
