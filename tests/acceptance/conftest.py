@@ -9,7 +9,11 @@ from importlib import import_module
 
 import pytest
 
+from pytest_aibench import session
 from pytest_aibench.datasets import base
+from pytest_aibench.devices.cpu import CpuDevice
+from pytest_aibench.results.schema import Metric
+from pytest_aibench.telemetry.canary import measure_canaries
 
 TINY = """
 import numpy as np
@@ -29,10 +33,16 @@ _WITHOUT = ("randomly", "cacheprovider", "benchmark", "hypothesispytest")
 
 # Projects run in this process, and pytester forgets what they import; these cannot be imported
 # twice.
-for module in ("pytest_aibench.session", "psutil", "pynvml", "scipy.special", "scipy.stats"):
+for module in ("psutil", "pynvml", "scipy.special", "scipy.stats"):
     import_module(module)
 with suppress(ImportError):
     import_module("torch")
+
+
+@pytest.fixture(scope="session")
+def canaries() -> dict[str, Metric]:
+    """Those of this process; they take longer than what most of its sessions measure."""
+    return measure_canaries(CpuDevice())
 
 
 @pytest.fixture
@@ -40,12 +50,15 @@ def project(
     pytester: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path_factory: pytest.TempPathFactory,
+    canaries: dict[str, Metric],
 ) -> pytest.Pytester:
     """A folder whose tests can use the data set ``tiny`` and the model ``tiny.right``.
 
     Loads are quick and on the processor, unless a test says something else. Locks of devices are
-    its own, so that it need not wait for other sessions on this machine.
+    its own, so that it need not wait for other sessions on this machine; sessions in this process
+    have its canaries.
     """
+    monkeypatch.setattr(session, "measure_canaries", lambda _: canaries)
     temporary = str(tmp_path_factory.mktemp("temporary"))
     monkeypatch.setenv("TMPDIR", temporary)
     monkeypatch.setattr(tempfile, "tempdir", temporary)
