@@ -198,7 +198,7 @@ def test_a_bound_missed_at_every_rate_fails_and_names_the_fix() -> None:
 
 
 def test_a_rate_far_too_high_is_no_bad_start() -> None:
-    run, _ = search(service(Service.DETERMINISTIC), server(64_000))
+    run, _ = search(service(Service.DETERMINISTIC), server(64_000), max_duration="10 s")
     true = deterministic_capacity(SimulatedServer(Service.DETERMINISTIC, 1, BOUND_S))
     assert run.estimate("peak_qps").value == pytest.approx(true, rel=0.1)
 
@@ -217,7 +217,7 @@ def test_a_budget_spent_before_any_rate_met_the_bound_says_so() -> None:
 @pytest.mark.parametrize("arrivals", [Constant(500), Gamma(500, 2.0)])
 def test_other_arrivals_of_one_rate_are_searched(arrivals: Constant | Gamma) -> None:
     scenario = Server(arrivals=arrivals, latency_bound="5 ms")
-    run, _ = search(service(Service.DETERMINISTIC), scenario)
+    run, _ = search(service(Service.DETERMINISTIC), scenario, max_duration="16 s")
     poisson = deterministic_capacity(SimulatedServer(Service.DETERMINISTIC, 1, BOUND_S))
     peak = run.estimate("peak_qps")
     assert peak.value is not None
@@ -306,7 +306,8 @@ def test_a_probe_starts_from_an_idle_system() -> None:
 def test_a_probe_is_long_enough_to_show_a_queue() -> None:
     """Any burst of a full probe's 200 queries would be answered within the bound."""
     scenario = Server(target_qps=500, latency_bound="100 ms", percentile=0.9)
-    run, _ = search(service(Service.DETERMINISTIC), scenario, highest=64_000)
+    model = service(Service.DETERMINISTIC)
+    run, _ = search(model, scenario, highest=64_000, max_duration="35 s")
     peak = run.estimate("peak_qps")
     assert peak.value == pytest.approx(1 / SERVICE_S, rel=0.1)
     assert peak.value is not None
