@@ -1,7 +1,9 @@
-"""What all tests share: settings of hypothesis, and loads without collections of garbage."""
+"""What all tests share: settings of hypothesis, and what keeps them fast."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -11,6 +13,10 @@ from hypothesis import HealthCheck, settings
 # A busy machine must not fail a test, so no example is timed.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+# Python's default: without it each of the many processes that tests start would compile us anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -52,7 +52,7 @@ printf '%s\\n' "$(basename "$0") $*" >> "$CALLS"
 if [[ "$*" == *--jq* ]]; then echo "$FOUND"; fi
 exit "${STUB_STATUS:-0}"
 """
-UNUSED = ("randomly", "cacheprovider", "benchmark", "hypothesispytest", "xdist")
+UNUSED = ("randomly", "cacheprovider", "benchmark", "hypothesispytest", "anyio", "xdist")
 """Plugins that would leave files in the project, or take their time."""
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}")

@@ -28,7 +28,7 @@ def right(samples):
     return [sample % 10 for sample in samples]
 """
 
-_WITHOUT = ("randomly", "cacheprovider", "benchmark", "hypothesispytest")
+_WITHOUT = ("randomly", "cacheprovider", "benchmark", "hypothesispytest", "anyio")
 """Plugins that would shuffle the project's tests, leave files, or take their time."""
 
 # Projects run in this process, and pytester forgets what they import; these cannot be imported
