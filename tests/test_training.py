@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import itertools
 import random
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -517,3 +518,12 @@ def test_key_depends_on_seed_scale_and_torch(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch, "__version__", "0.0")
     keys.add(checkpoint_key(TASK, CPU, seed=0, scale="embedded"))
     assert len(keys) == 4
+
+
+def test_what_compiling_leaves_in_a_module_is_none_of_its_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = sys.modules[type(TASK.learner).__module__]
+    key = checkpoint_key(TASK, CPU, seed=0, scale="embedded")
+    monkeypatch.setitem(vars(module), "__import_tests_dot_clouds", sys.modules["tests.clouds"])
+    assert checkpoint_key(TASK, CPU, seed=0, scale="embedded") == key

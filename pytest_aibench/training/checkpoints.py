@@ -269,11 +269,16 @@ def _code(owner: Callable[..., Any]) -> str:
 
 
 def _folders_used(name: str) -> set[Path]:
-    """Folders of the project's modules that a module takes names from, itself or through others."""
+    """Folders of the project's modules that a module takes names from, itself or through others.
+
+    What ``torch.compile`` puts among them on its way, as ``__import_…``, is not the module's.
+    """
     found: dict[str, Path] = {}
     todo = [name]
     while todo:
-        for value in getattr(sys.modules.get(todo.pop()), "__dict__", {}).values():
+        for taken, value in getattr(sys.modules.get(todo.pop()), "__dict__", {}).items():
+            if taken.startswith("__import_"):
+                continue
             home = (
                 value.__name__ if inspect.ismodule(value) else str(getattr(value, "__module__", ""))
             )
