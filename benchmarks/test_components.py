@@ -22,6 +22,9 @@ SUBSET = ("C1", "C9", "C16")
 PERFORMANCE_SAMPLES = 1024
 """How many samples are in memory during a load; MLPerf's number for images."""
 
+MAX_BATCH = 16
+"""Samples in a call offline: a throughput asks for 100 calls, and the slowest must end, too."""
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests with all tasks of the session's scale."""
@@ -90,6 +93,7 @@ def test_inference(
             scenario,
             performance_samples=min(PERFORMANCE_SAMPLES, len(dataset)),
             bounds={"throughput": task.throughput} if isinstance(scenario, Offline) else {},
+            max_batch=MAX_BATCH,
             references={
                 "trained": provenance[task.metric],
                 "fp32": task.serve(state_dict, device, "fp32"),

@@ -105,7 +105,7 @@ TASK = Task(
     time_to_quality=at_most("100 s"),
     scenarios=(
         SingleStream(latency_bound="50 ms"),
-        MultiStream(latency_bound="250 ms"),
+        MultiStream(samples_per_query=4, latency_bound="125 ms"),
         Server(target_qps=80, latency_bound="100 ms"),
         Offline(),
     ),

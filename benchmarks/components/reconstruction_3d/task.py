@@ -85,7 +85,7 @@ TASK = Task(
     time_to_quality=at_most("90 s"),
     scenarios=(
         SingleStream(latency_bound="50 ms"),
-        MultiStream(latency_bound="200 ms"),
+        MultiStream(samples_per_query=4, latency_bound="100 ms"),
         Server(target_qps=150, latency_bound="100 ms"),
         Offline(),
     ),

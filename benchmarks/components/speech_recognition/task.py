@@ -113,7 +113,7 @@ TASK = Task(
     time_to_quality=at_most("100 s"),
     scenarios=(
         SingleStream(latency_bound="50 ms"),
-        MultiStream(latency_bound="150 ms"),
+        MultiStream(samples_per_query=4, latency_bound="75 ms"),
         Server(target_qps=100, latency_bound="100 ms"),
         Offline(),
     ),

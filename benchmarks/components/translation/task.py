@@ -154,7 +154,7 @@ TASK = Task(
     time_to_quality=at_most("100 s"),
     scenarios=(
         SingleStream(latency_bound="200 ms"),
-        MultiStream(latency_bound="300 ms"),
+        MultiStream(samples_per_query=4, latency_bound="150 ms"),
         Server(target_qps=20, latency_bound="300 ms", percentile=0.9),
         Offline(),
     ),
