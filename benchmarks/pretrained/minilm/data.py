@@ -73,8 +73,8 @@ def weights() -> dict[str, Tensor]:
         DataAbsent: The carrier is not there and cannot be fetched.
         Unsupported: The package safetensors is not installed.
     """
-    file = WEIGHTS.read(f"{FOLDER}/model.safetensors")
-    found: dict[str, Tensor] = imported("safetensors.torch", NAME).load(file)
+    load = imported("safetensors.torch", NAME).load
+    found: dict[str, Tensor] = load(WEIGHTS.read(f"{FOLDER}/model.safetensors"))
     return found
 
 
@@ -85,8 +85,8 @@ def tokenizer() -> Tokenizer:
         DataAbsent: The carrier is not there and cannot be fetched.
         Unsupported: The package tokenizers is not installed.
     """
-    text = WEIGHTS.read(f"{FOLDER}/tokenizer.json").decode()
-    found: Tokenizer = imported("tokenizers", NAME).Tokenizer.from_str(text)
+    from_str = imported("tokenizers", NAME).Tokenizer.from_str
+    found: Tokenizer = from_str(WEIGHTS.read(f"{FOLDER}/tokenizer.json").decode())
     return found
 
 

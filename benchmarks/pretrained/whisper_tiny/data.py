@@ -75,6 +75,6 @@ def tokenizer() -> Tokenizer:
         DataAbsent: The carrier is not there and cannot be fetched.
         Unsupported: The package tokenizers is not installed.
     """
-    text = WEIGHTS.read(f"{FOLDER}/tokenizer.json").decode()
-    found: Tokenizer = imported("tokenizers", NAME).Tokenizer.from_str(text)
+    from_str = imported("tokenizers", NAME).Tokenizer.from_str
+    found: Tokenizer = from_str(WEIGHTS.read(f"{FOLDER}/tokenizer.json").decode())
     return found
