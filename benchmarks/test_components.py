@@ -9,15 +9,13 @@ import pytest
 from benchmarks.components import all_tasks, first_task, full_tasks
 from pytest_aibench import BatchingServer, Offline, Scenario, Server, read_settings
 from pytest_aibench.datasets import get
+from pytest_aibench.report.behaviour import SUBSET
 from pytest_aibench.training import cpu_threads, quantization
 
 if TYPE_CHECKING:
     from pytest_aibench.devices import Device
     from pytest_aibench.inference.runner import LoadGenerator
     from pytest_aibench.training import Task, Trainer
-
-SUBSET = ("C1", "C9", "C16")
-"""AIBench's choice for those who cannot run all."""
 
 PERFORMANCE_SAMPLES = 1024
 """How many samples are in memory during a load; MLPerf's number for images."""

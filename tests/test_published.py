@@ -18,8 +18,9 @@ def test_all_seventeen_are_there() -> None:
     assert [one.component for one in COMPONENTS] == [f"C{number}" for number in range(1, 18)]
 
 
-def test_the_suite_marks_the_same_subset() -> None:
-    assert test_components.SUBSET == SUBSET
+def test_the_suite_marks_the_first_task_of_each_component_in_the_subset() -> None:
+    marked = [task.name for task, marks in test_components._tasks("embedded") if marks]
+    assert marked == ["image_classification", "object_detection", "learning_to_rank"]
 
 
 def test_the_subset_saves_41_percent() -> None:
